@@ -1,0 +1,1 @@
+"""Toolserver turns typed Python classes into web services."""

@@ -1,0 +1,1 @@
+"""RPC protocols: bytes to calls, outcomes to bytes."""

@@ -1,0 +1,232 @@
+"""Every setting of a server: its name, type, default and meaning, written once.
+
+The command line, the sample file that ``tsctl init`` writes, the checks and the
+documentation are views of the classes below. Times are in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "ErrorSettings",
+    "Limits",
+    "LogSettings",
+    "ServerSettings",
+    "Settings",
+    "StaticSettings",
+    "ToolsSettings",
+    "XMLRPCSettings",
+]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One section of the configuration file."""
+
+
+def _doc(text: str, **constraints: Any) -> Meta:
+    return Meta(description=text, **constraints)
+
+
+class ServerSettings(_Section, frozen=True):
+    """Where the server listens and how much it does at once."""
+
+    host: Annotated[str, _doc("Address to listen on; 0.0.0.0 or :: for all.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, _doc("Port; 0 for any free one.", ge=0, le=65535)] = 4334
+    unix_socket: Annotated[
+        str, _doc("Path of a Unix socket to listen on instead of host and port.")
+    ] = ""
+    tls_certificate: Annotated[
+        str, _doc("PEM file with the certificate chain; with tls_key it turns TLS on.")
+    ] = ""
+    tls_key: Annotated[str, _doc("PEM file with the private key.")] = ""
+    public_url: Annotated[
+        str, _doc("Address under which clients reach the server, if it is another.")
+    ] = ""
+    hosts: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Names that clients may ask for in the Host header, besides the "
+            'configured and the loopback names; "*" allows any.'
+        ),
+    ] = ()
+    max_workers: Annotated[int, _doc("Requests running at once.", ge=1)] = 2000
+    max_waiting: Annotated[
+        int,
+        _doc("Requests that may wait for a worker (503).", ge=0),
+    ] = 1000
+    call_timeout: Annotated[
+        float, _doc("Time after which a call is ended; 0 for no bound.", ge=0)
+    ] = 0.0
+    stop_timeout: Annotated[
+        float, _doc("Time that running calls get when the server stops.", ge=0)
+    ] = 30.0
+    backlog: Annotated[int, _doc("Connections waiting in the kernel.", ge=1)] = 4096
+    debug: Annotated[
+        bool,
+        _doc("Show tracebacks to callers; never to strangers."),
+    ] = False
+
+
+class Limits(_Section, frozen=True):
+    """What a client may ask of the server at most."""
+
+    request_line: Annotated[int, _doc("Request line (414).", ge=64)] = 8192
+    header_field: Annotated[int, _doc("One header field (431).", ge=64)] = 8192
+    headers_size: Annotated[int, _doc("All header fields (431).", ge=256)] = 32768
+    headers_count: Annotated[int, _doc("Number of header fields (431).", ge=1)] = 100
+    body: Annotated[
+        int, _doc("Size of a request body (413); a method may allow more.", ge=0)
+    ] = 10 * 1024 * 1024
+    chunk_extension: Annotated[
+        int, _doc("Size of the extensions of one chunk (400).", ge=0)
+    ] = 256
+    chunk_extensions: Annotated[
+        int, _doc("Size of all chunk extensions of one body (400).", ge=0)
+    ] = 16384
+    trailers: Annotated[int, _doc("Size of the trailer fields (431).", ge=0)] = 8192
+    header_time: Annotated[
+        float, _doc("Time in which a request head has to arrive (408).", gt=0)
+    ] = 10.0
+    body_idle: Annotated[
+        float, _doc("Time in which nothing of a body may arrive (408).", gt=0)
+    ] = 30.0
+    body_rate: Annotated[
+        int,
+        _doc(
+            "Bytes of a body per second at least (408).",
+            ge=0,
+        ),
+    ] = 500
+    write_idle: Annotated[
+        float, _doc("Time in which a client may take nothing of an answer (cut).", gt=0)
+    ] = 30.0
+    keep_alive_idle: Annotated[
+        float, _doc("Time that an idle connection is kept open.", gt=0)
+    ] = 15.0
+    keep_alive_requests: Annotated[int, _doc("Requests per connection.", ge=1)] = 10000
+    connections: Annotated[int, _doc("Open connections (503 and close).", ge=1)] = 10000
+    connections_per_address: Annotated[
+        int, _doc("Open connections per address; loopback is exempt.", ge=1)
+    ] = 256
+    pipelined: Annotated[
+        int, _doc("Requests read ahead on one connection; then reading stops.", ge=1)
+    ] = 16
+    buffered_answer: Annotated[
+        int, _doc("Bytes of an answer that wait for a slow client.", ge=4096)
+    ] = 65536
+    form_fields: Annotated[int, _doc("Fields of a query or a form (400).", ge=1)] = 1000
+    upload_memory: Annotated[
+        int, _doc("Size past which an uploaded file goes to disk.", ge=0)
+    ] = 65536
+    json_depth: Annotated[int, _doc("Nesting of JSON (400).", ge=1, le=500)] = 64
+    batch: Annotated[
+        int, _doc("Calls in one JSON-RPC batch or XML-RPC multicall.", ge=1)
+    ] = 100
+    xml_depth: Annotated[int, _doc("Nesting of XML.", ge=1, le=200)] = 64
+    xml_elements: Annotated[int, _doc("Elements in one XML document.", ge=1)] = 100_000
+    xml_attributes: Annotated[int, _doc("Attributes of one XML element.", ge=1)] = 256
+
+
+class ToolsSettings(_Section, frozen=True):
+    """Where tools come from, besides the home's own tools folder."""
+
+    shared: Annotated[
+        str, _doc("A folder of tools for all servers of this machine.")
+    ] = ""
+    modules: Annotated[
+        tuple[str, ...], _doc("Modules to import that register tools.")
+    ] = ()
+    folders: Annotated[
+        tuple[str, ...],
+        _doc("Further folders of tools, relative to the home."),
+    ] = ()
+    entry_points: Annotated[
+        bool, _doc('Import what installed packages offer as "toolserver.tools".')
+    ] = False
+
+
+class StaticSettings(_Section, frozen=True):
+    """Files below www/."""
+
+    enabled: Annotated[bool, _doc("Serve them at all.")] = True
+    index: Annotated[tuple[str, ...], _doc("Names of index files of a folder.")] = (
+        "index.html",
+    )
+    listings: Annotated[bool, _doc("List folders that have no index file.")] = False
+    max_age: Annotated[
+        int, _doc("Time for which clients may keep a file without asking.", ge=0)
+    ] = 0
+    precompressed: Annotated[
+        bool, _doc("Send NAME.br or NAME.gz in place of NAME to who accepts it.")
+    ] = True
+    cached_file: Annotated[
+        int, _doc("Size up to which a file is kept in memory.", ge=0)
+    ] = 65536
+    cache_size: Annotated[int, _doc("Size of all files kept in memory.", ge=0)] = (
+        32 * 1024 * 1024
+    )
+
+
+class ErrorSettings(_Section, frozen=True):
+    """What callers learn of failures."""
+
+    detail: Annotated[
+        str,
+        _doc(
+            'What a caller sees of a tool\'s exception: "message" for its class and '
+            'text, "reference" for a reference to the log only.',
+            pattern="^(message|reference)$",
+        ),
+    ] = "message"
+
+
+class LogSettings(_Section, frozen=True):
+    """What is written down."""
+
+    access: Annotated[bool, _doc("Write log/access.log.")] = True
+    format: Annotated[
+        str,
+        _doc(
+            'Form of the access log: "combined" or "json".', pattern="^(combined|json)$"
+        ),
+    ] = "combined"
+    level: Annotated[
+        str,
+        _doc(
+            "Least weight of what goes to log/error.log.",
+            pattern="^(debug|info|warning|error)$",
+        ),
+    ] = "info"
+    rpc: Annotated[bool, _doc("Log each decoded RPC call and its outcome.")] = False
+
+
+class XMLRPCSettings(_Section, frozen=True):
+    """How XML-RPC is spoken."""
+
+    nil_members: Annotated[
+        bool,
+        _doc("Send struct members that are None as <nil/>; else leave them out."),
+    ] = False
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one server.
+
+    Attributes:
+        tool: Settings of single tools by namespace, checked when the tool is made.
+    """
+
+    server: ServerSettings = ServerSettings()
+    limits: Limits = Limits()
+    tools: ToolsSettings = ToolsSettings()
+    static: StaticSettings = StaticSettings()
+    errors: ErrorSettings = ErrorSettings()
+    log: LogSettings = LogSettings()
+    xmlrpc: XMLRPCSettings = XMLRPCSettings()
+    tool: dict[str, dict[str, Any]] = {}

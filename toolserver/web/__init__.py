@@ -1,0 +1,1 @@
+"""The web faces of the server: transport, routing, REST, RPC, static files."""
