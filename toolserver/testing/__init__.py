@@ -1,0 +1,1 @@
+"""For authors of tools: run them in a test as a real server would."""
