@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from toolserver.call import Call, Outcome
+from toolserver.calls import Call, Outcome
 from toolserver.message import Request, Response
 
 __all__ = ["RPCProtocol"]
