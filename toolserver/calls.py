@@ -1,14 +1,18 @@
-"""Call and Outcome, and the one door through which every call goes."""
+"""Call and Outcome: what codecs make out of bytes and bytes out of."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from toolserver.errors import ToolserverError
+from toolserver.errors import Signal, ToolserverError
 
-__all__ = ["Call", "Outcome"]
+__all__ = ["Arguments", "Call", "Outcome"]
+
+#: Positional and named arguments.
+Arguments = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 class Call(msgspec.Struct, eq=False):
@@ -21,14 +25,19 @@ class Call(msgspec.Struct, eq=False):
         id: What the protocol uses to tell answers apart; the codec's own.
         notify: Whether the caller wants no answer.
         lax: Whether text may stand for other types, as in a query string.
+        error: What the codec found wrong with this call; it is not made, and the
+            error becomes its outcome.
+        read: Reads the arguments when they are due, where that is not done yet.
     """
 
     name: str
-    args: tuple[Any, ...] | list[Any] = ()
-    kwargs: dict[str, Any] = {}
-    id: Any = msgspec.field(default=None, name="id")
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = {}
+    id: Any = None
     notify: bool = False
     lax: bool = False
+    error: ToolserverError | None = None
+    read: Callable[[], Arguments] | None = None
 
 
 class Outcome(msgspec.Struct, eq=False):
@@ -38,11 +47,13 @@ class Outcome(msgspec.Struct, eq=False):
         call: The call.
         value: What the method returned; None after a failure.
         error: The failure, or None after a success.
+        signal: A redirect or the like that the method raised as its answer.
     """
 
     call: Call
     value: Any = None
     error: ToolserverError | None = None
+    signal: Signal | None = None
 
     @property
     def plain(self) -> Any:

@@ -21,7 +21,7 @@ __all__ = ["Context", "Var", "bind", "context", "current", "new_request_id"]
 
 T = TypeVar("T")
 
-_bound: ContextVar[Context] = ContextVar("toolserver.contexts")
+_bound: ContextVar[Context] = ContextVar("toolserver.context")
 _MISSING: Any = object()
 _NO_VALUES: Mapping[Var[Any], Any] = {}
 
@@ -35,7 +35,7 @@ def new_request_id() -> str:
 
 
 class Context:
-    """The values of one call; tools read them through `toolserver.contexts`.
+    """The values of one call; tools read them through `toolserver.context`.
 
     Attributes:
         request: The HTTP request that led to the call, or None.

@@ -40,6 +40,7 @@ __all__ = [
     "Signal",
     "StartError",
     "TooMany",
+    "ToolFault",
     "ToolNotFound",
     "ToolserverError",
     "Unauthenticated",
@@ -109,6 +110,22 @@ class ApplicationError(ToolserverError):
 
     code = -32500
     status = 500
+
+
+class ToolFault(ApplicationError):
+    """An exception that a tool raised and that is none of the classes here.
+
+    Args:
+        message: What the caller learns of it.
+        exception: The exception itself, for the server's own use.
+        kind: Name of its class, as far as the caller may know.
+    """
+
+    def __init__(
+        self, message: str, *, exception: BaseException, kind: str = ""
+    ) -> None:
+        super().__init__(message, data={"type": kind} if kind else None)
+        self.exception = exception
 
 
 class NotFound(ApplicationError):

@@ -1,0 +1,201 @@
+"""The one door through which every call goes.
+
+Whatever protocol a call arrived by, and also when one tool calls another, it takes
+these steps in this order:
+
+1. find the tool and the method; may it be called from there?
+2. open a context inside the caller's
+3. validators of the tool and the protocol
+4. read and convert the arguments
+5. validators of the method
+6. begin the transaction
+7. the method
+8. commit, or abort on any exception
+9. close the context, hand back the result or the exception
+
+A method without validators, time-out and transaction skips their steps with one
+test.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import gevent
+
+from toolserver.calls import Call, Outcome
+from toolserver.contexts import Context, bind, current
+from toolserver.errors import (
+    CallTimeout,
+    MethodNotFound,
+    Signal,
+    ToolFault,
+    ToolserverError,
+)
+from toolserver.registry import BoundWrapper, Registry, Target
+
+__all__ = ["Dispatcher"]
+
+log = logging.getLogger("toolserver.calls")
+
+
+class Dispatcher:
+    """Makes calls.
+
+    Args:
+        registry: Where the tools are found.
+        tells_exceptions: Whether callers learn class and message of an exception
+            that a tool raised; otherwise they get a reference to the log.
+    """
+
+    def __init__(self, registry: Registry, *, tells_exceptions: bool = True) -> None:
+        self.registry = registry
+        self._tells_exceptions = tells_exceptions
+
+    def call(self, call: Call, target: Target | None = None) -> Outcome:
+        """Make a call that came from outside; whatever happens, it has an outcome.
+
+        Args:
+            call: The call.
+            target: What it leads to, where that is known already.
+
+        Returns:
+            The result, the signal or the error.
+        """
+        if call.error is not None:
+            return Outcome(call, error=call.error)
+        try:
+            if target is None:
+                target = self.registry.target(call.name)
+            if not target.exported:
+                # The same words as for a method that does not exist.
+                raise MethodNotFound(f"no method {call.name!r}")
+        except ToolserverError as error:
+            return Outcome(call, error=error)
+        try:
+            return Outcome(call, self.invoke(target, call))
+        except MethodNotFound as error:
+            # It was another call, inside this one, that found no method.
+            return Outcome(call, error=self._fault(target, error))
+        except ToolserverError as error:
+            return Outcome(call, error=error)
+        except Signal as signal:
+            return Outcome(call, signal=signal)
+        except BaseException as error:  # a tool may raise SystemExit, too
+            return Outcome(call, error=self._fault(target, error))
+
+    def invoke(
+        self, target: Target, call: Call, *, inside: bool = False, checked: bool = True
+    ) -> Any:
+        """Take a call from its context to its result.
+
+        Args:
+            target: What the call leads to.
+            call: The call.
+            inside: Whether another tool makes it.
+            checked: Whether validators run and arguments are converted.
+
+        Returns:
+            What the method returned.
+
+        Raises:
+            BaseException: Whatever the method or a step before it raised.
+        """
+        inner = (current() or Context()).nested(target.tool, target.spec.name)
+        if inside:
+            inner.protocol = ""
+        with bind(inner):
+            if target.is_guarded:
+                return self._invoke_guarded(target, call, inner, checked)
+            if not checked:
+                return target.function(*call.args, **call.kwargs)
+            if call.read is not None:
+                call.args, call.kwargs = call.read()
+            args, kwargs = target.spec.convert(call.args, call.kwargs, lax=call.lax)
+            return target.function(*args, **kwargs)
+
+    def _invoke_guarded(
+        self, target: Target, call: Call, inner: Context, checked: bool
+    ) -> Any:
+        if checked:
+            run_validators(target.tool_validators, Call(call.name), inner)
+            if call.read is not None:
+                call.args, call.kwargs = call.read()
+            args, kwargs = target.spec.convert(call.args, call.kwargs, lax=call.lax)
+            converted = Call(call.name, args, kwargs)
+            run_validators(target.method_validators, converted, inner)
+        else:
+            args, kwargs = list(call.args), dict(call.kwargs)
+        timeout = target.timeout
+        if not timeout:
+            return _run(target, args, kwargs)
+        deadline = time.monotonic() + timeout
+        if inner.deadline is not None and inner.deadline <= deadline:
+            # The call around this one is ended first.
+            return _run(target, args, kwargs)
+        inner.deadline = deadline
+        with gevent.Timeout(timeout) as timer:
+            try:
+                return _run(target, args, kwargs)
+            except gevent.Timeout as expired:
+                if expired is not timer:
+                    raise
+                raise CallTimeout(
+                    f"{target.name}: ended after {timeout:g} seconds"
+                ) from None
+
+    def _fault(self, target: Target, error: BaseException) -> ToolFault:
+        context = current()
+        reference = context.request_id if context is not None else ""
+        log.error("%s failed, reference %s", target.name, reference, exc_info=error)
+        if not self._tells_exceptions:
+            return ToolFault(f"call failed, reference {reference}", exception=error)
+        kind = type(error).__name__
+        text = str(error)
+        message = f"{kind}: {text}" if text else kind
+        return ToolFault(message, exception=error, kind=kind)
+
+
+def run_validators(
+    validators: Sequence[BoundWrapper], call: Call, context: Context
+) -> None:
+    """Run those validators that apply to how a call arrived.
+
+    Args:
+        validators: The validators of a tool or of a method.
+        call: The call as they are to see it.
+        context: The context of the call.
+
+    Raises:
+        BaseException: Whatever the first one raised that refused the call.
+    """
+    for bound in validators:
+        wrapper = bound.wrapper
+        if wrapper.protocol and wrapper.protocol != context.protocol:
+            continue
+        if wrapper.verbs and not (
+            context.protocol == "REST"
+            and context.request is not None
+            and context.request.method in wrapper.verbs
+        ):
+            continue
+        bound.function(call)
+
+
+def _run(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    if target.transaction is None:
+        return target.function(*args, **kwargs)
+    answer: Signal | None = None
+    value = None
+    with target.transaction():
+        try:
+            value = target.function(*args, **kwargs)
+        except Signal as signal:
+            # A redirect and its like are answers: the work before them is kept.
+            answer = signal
+    if answer is not None:
+        raise answer
+    return value

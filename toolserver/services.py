@@ -1,0 +1,166 @@
+"""What a running server offers to its tools, and how tools call each other."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, overload
+
+from toolserver.calls import Call
+from toolserver.contexts import current
+from toolserver.dispatcher import Dispatcher
+from toolserver.errors import MethodNotFound
+from toolserver.registry import Registry
+
+__all__ = ["Services", "call", "install", "proxy", "services", "tool"]
+
+T = TypeVar("T")
+
+_installed: list[Services] = []
+
+
+class Services:
+    """The parts of one server that tools may use.
+
+    Attributes:
+        registry: The tools.
+        dispatcher: The door for calls.
+    """
+
+    __slots__ = ("dispatcher", "registry")
+
+    def __init__(self, registry: Registry, dispatcher: Dispatcher) -> None:
+        self.registry = registry
+        self.dispatcher = dispatcher
+
+
+def install(offered: Services | None, instead_of: Services | None = None) -> None:
+    """Make a server's services those of the process, for work outside of any call.
+
+    Args:
+        offered: The services of a server that starts, or None.
+        instead_of: The services of a server that has stopped, or None.
+    """
+    if instead_of is not None and instead_of in _installed:
+        _installed.remove(instead_of)
+    if offered is not None:
+        _installed.append(offered)
+
+
+def services() -> Services:
+    """The services of the server that makes the running call.
+
+    Raises:
+        RuntimeError: No server runs in this process.
+    """
+    context = current()
+    if context is not None and context.services is not None:
+        return context.services  # type: ignore[no-any-return]  # by the worker
+    if not _installed:
+        raise RuntimeError("no server runs in this process; see toolserver.testing")
+    return _installed[-1]
+
+
+@overload
+def tool(namespace: str) -> Any: ...
+@overload
+def tool(namespace: str, cls: type[T]) -> T: ...
+def tool(namespace: str, cls: type[Any] | None = None) -> Any:
+    """Find a tool of this server, to use it as a plain object.
+
+    Its methods run as plain calls, in the caller's context and transaction.
+
+    Args:
+        namespace: Its dotted name.
+        cls: The class that it is expected to be of.
+
+    Returns:
+        The tool.
+
+    Raises:
+        ToolNotFound: There is none of that name.
+        TypeError: It is of another class.
+    """
+    found = services().registry.entry(namespace).tool
+    if cls is not None and not isinstance(found, cls):
+        got = type(found).__name__
+        raise TypeError(f"tool {namespace!r}: got a {got}, expected a {cls.__name__}")
+    return found
+
+
+def call(name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of a tool of this server through the call path.
+
+    Validators, conversion and the tool's own transaction apply as they do from
+    outside.
+
+    Args:
+        name: Full name of the method, exported or hidden.
+        *args: Positional arguments.
+        **kwargs: Named arguments.
+
+    Returns:
+        What the method returns.
+
+    Raises:
+        ToolNotFound: No tool has the namespace.
+        MethodNotFound: The tool has no such method.
+        InvalidParams: An argument does not fit.
+        Exception: Whatever the method raises.
+    """
+    offered = services()
+    target = offered.registry.target(name)
+    return offered.dispatcher.invoke(target, Call(name, args, kwargs), inside=True)
+
+
+class _Proxy:
+    """Stands for a tool; each of its methods goes through the call path."""
+
+    __slots__ = ("_checked", "_namespace")
+
+    def __init__(self, namespace: str, checked: bool) -> None:
+        self._namespace = namespace
+        self._checked = checked
+
+    def __getattr__(self, attribute: str) -> Any:
+        offered = services()
+        entry = offered.registry.entry(self._namespace)
+        for target in entry.methods.values():
+            if target.spec.attribute == attribute:
+                break
+        else:
+            raise MethodNotFound(f"no method {attribute!r} in {self._namespace!r}")
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            made = Call(target.name, args, kwargs)
+            return offered.dispatcher.invoke(
+                target, made, inside=True, checked=self._checked
+            )
+
+        return method
+
+    def __repr__(self) -> str:
+        return f"<proxy of {self._namespace}>"
+
+
+@overload
+def proxy(namespace: str, *, validate: bool = True) -> Any: ...
+@overload
+def proxy(namespace: str, cls: type[T], *, validate: bool = True) -> T: ...
+def proxy(
+    namespace: str, cls: type[Any] | None = None, *, validate: bool = True
+) -> Any:
+    """Stand in for a tool of this server, so that calls go through the call path.
+
+    Args:
+        namespace: Its dotted name.
+        cls: The class that it is expected to be of, for editors and type checkers.
+        validate: Whether validators run and arguments are converted.
+
+    Returns:
+        An object with the tool's methods, exported and hidden.
+
+    Raises:
+        ToolNotFound: There is none of that name.
+        TypeError: It is of another class.
+    """
+    tool(namespace, cls or object)
+    return _Proxy(namespace, validate)
