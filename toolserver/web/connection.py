@@ -1,0 +1,795 @@
+"""One connection, from its first byte to its end.
+
+Theory of operation. A connection is an object with a socket, a buffer and a read
+watcher in the event loop; it has no greenlet of its own. The loop calls it when bytes
+have arrived, and it moves between these states:
+
+    IDLE    nothing of a request is here
+    HEAD    a part of a head is in the buffer
+    BODY    the head is here, and a small body is being collected
+    BUSY    a request waits for a greenlet of the pool or runs in one
+    DRAIN   the answer was sent, the rest of an unread body is skipped
+    LINGER  the last answer was sent; what still arrives is thrown away, because
+            closing a socket with unread data resets the connection and can destroy
+            that answer on its way (RFC 9112, section 9.6)
+    CLOSED
+
+The way of a request is IDLE, HEAD, BODY, BUSY, DRAIN, IDLE, where HEAD, BODY and
+DRAIN are left out when there is nothing to wait for; a connection that has to end
+goes to LINGER and CLOSED.
+
+Two kinds of code run here: callbacks of the loop, which must not wait, and `serve`,
+`receive`, `write` and `send_file`, which run in greenlets and may. While a request
+runs, what arrives is read ahead up to a bound, and then reading stops until the
+request has ended. A request with a large body is handed over with a reader, and
+then reading from the socket is that reader's alone.
+
+An answer that the client is slow to take stays in `_unsent` up to a bound, without
+holding a greenlet; past it the writing greenlet waits.
+
+Time limits are kept coarsely: the server calls `check_time` on each connection at an
+interval and keeps one clock for all, so a request costs no timer of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub, getcurrent
+
+from toolserver.message import FileBody, Request
+from toolserver.web.bodies import StreamedBody
+from toolserver.web.exchange import ClientGone, Exchange
+from toolserver.web.framing import ChunkedDecoder, Decoder, LengthDecoder
+from toolserver.web.parser import CHUNKED, Head
+from toolserver.web.refused import Refused
+from toolserver.web.reply import refusal
+
+if TYPE_CHECKING:
+    import _socket
+
+    from toolserver.web.transport import HTTPServer
+
+__all__ = ["Connection"]
+
+IDLE, HEAD, BODY, BUSY, DRAIN, LINGER, CLOSED = range(7)
+
+_RECEIVE = 65536
+_BUFFERED_BODY = 65536
+_DRAINED_BODY = 65536
+_LINGER_TIME = 2.0
+#: Time that a body gets to come up to speed before its rate is looked at.
+_RATE_GRACE = 5.0
+_READ, _WRITE = 1, 2
+#: "struct linger" with its switch on and no time: close sends a reset.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Connection:
+    """One client's connection.
+
+    Args:
+        server: The server that accepted it.
+        sock: Its socket, non-blocking.
+        peer: Address of the client; empty over a Unix socket.
+        peer_port: Port of the client.
+
+    Attributes:
+        requests: How many requests have arrived.
+        state: One of the states above.
+    """
+
+    __slots__ = (
+        "_at_end",
+        "_body",
+        "_buffer",
+        "_decoder",
+        "_exchange",
+        "_head",
+        "_is_reading",
+        "_progress",
+        "_read_watcher",
+        "_reader",
+        "_received",
+        "_server",
+        "_since",
+        "_socket",
+        "_unsent",
+        "_waited",
+        "_write_watcher",
+        "_writer",
+        "peer",
+        "peer_port",
+        "requests",
+        "state",
+    )
+
+    scheme = "http"
+
+    def __init__(
+        self, server: HTTPServer, sock: _socket.socket, peer: str, peer_port: int
+    ) -> None:
+        self._server = server
+        self._socket = sock
+        self.peer = peer
+        self.peer_port = peer_port
+        self.requests = 0
+        self.state = IDLE
+        self._buffer = b""
+        self._decoder: Decoder | None = None
+        # While a small body is collected: the head that it belongs to.
+        self._head: Head | None = None
+        self._body = b""
+        self._exchange: Exchange | None = None
+        # Greenlets that wait to receive and to send.
+        self._reader: Any = None
+        self._writer: Any = None
+        self._unsent = b""
+        self._at_end = False
+        # By the server's clock: when the state began or bytes last arrived; when the
+        # client last took something while it had to, else 0.
+        self._since = server.clock
+        self._progress = 0.0
+        # The body's bytes, and the time that was spent waiting for them.
+        self._received = 0
+        self._waited = 0.0
+        self._write_watcher: Any = None
+        self._read_watcher: Any = get_hub().loop.io(sock.fileno(), _READ)
+        self._is_reading = True
+        self._read_watcher.start(self._on_readable)
+
+    # --- callbacks of the loop: arriving bytes
+
+    def _on_readable(self) -> None:
+        if self.state == BUSY:
+            self._on_readable_busy()
+            return
+        try:
+            data = self._recv()
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+        if self.state == IDLE and data:
+            head = self._server.parser.cached(data)
+            if head is not None and not head.length:
+                self._begin(head, b"")
+                self._submit()
+                return
+        self._take(data)
+
+    def _on_readable_busy(self) -> None:
+        if self._reader is not None:
+            self._reader.switch()
+            return
+        if self._exchange is not None and self._exchange.body is not None:
+            self._pause()
+            return
+        try:
+            data = self._recv()
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+        if not data:
+            # The client may have closed its half only, and still wait for answers.
+            self._at_end = True
+            self._pause()
+            return
+        self._buffer += data
+        if (
+            len(self._buffer) >= _RECEIVE
+            or self._buffer.count(b"\r\n\r\n") >= self._server.limits.pipelined
+        ):
+            self._pause()
+
+    def _take(self, data: bytes) -> None:
+        """Use what has arrived while no request is running."""
+        state = self.state
+        if not data:
+            self._at_end = True
+            self._pause()
+            if state == BODY:
+                self.refuse(400, "body: ended early")
+            else:
+                self._linger()
+        elif state == LINGER:
+            pass
+        elif state in (BODY, DRAIN):
+            self._take_body(data)
+        else:
+            self._buffer += data
+            if self._next():
+                self._submit()
+
+    def _take_body(self, data: bytes) -> None:
+        decoder = self._decoder
+        if decoder is None:
+            return
+        try:
+            piece = decoder.feed(data)
+        except Refused as refused:
+            self.refuse(refused.status, refused.message)
+            return
+        self._note_arrival(len(piece))
+        if self.state == BODY:
+            self._body += piece
+        if not decoder.done:
+            return
+        self._decoder = None
+        self._buffer = decoder.rest
+        if self.state == BODY:
+            head = self._head
+            if head is not None:
+                body, self._body = self._body, b""
+                self._begin(head, body)
+                self._submit()
+        else:
+            self._become_idle()
+            if self._next():
+                self._submit()
+
+    # --- from the buffer to a request: in the loop or at the end of `serve`
+
+    def _next(self) -> bool:
+        """Make the next request out of the buffer; whether it is ready to run."""
+        parser = self._server.parser
+        data = self._buffer
+        try:
+            # RFC 9112, section 2.2: empty lines before a request are ignored.
+            if data[:2] == b"\r\n":
+                data = _without_empty_lines(data)
+            end = parser.find(data) if data else -1
+            if end < 0:
+                self._buffer = data
+                if data and self.state != HEAD:
+                    self.state = HEAD
+                    self._since = self._server.clock
+                return False
+            self._buffer = data[end:]
+            return self._prepare(parser.parse(data[:end]))
+        except Refused as refused:
+            self.refuse(refused.status, refused.message)
+            return False
+
+    def _prepare(self, head: Head) -> bool:
+        """Decide how the handler gets the body; whether it can run now."""
+        length = head.length
+        buffer = self._buffer
+        limits = self._server.limits
+        if length == 0:
+            self._begin(head, b"")
+            return True
+        if length > limits.body and self._server.body_limit is None:
+            raise Refused(413, f"body: more than {limits.body} bytes")
+        decoder = _decoder(head, self._server)
+        piece = decoder.feed(buffer)
+        if decoder.done and len(piece) <= min(limits.body, _BUFFERED_BODY):
+            self._buffer = decoder.rest
+            self._begin(head, piece)
+            return True
+        if 0 < length <= min(limits.body, _BUFFERED_BODY) and (
+            not head.expects_continue
+        ):
+            self._decoder = decoder
+            self._body = piece
+            self._buffer = b""
+            self._head = head
+            self._begin_body(len(piece))
+            self.state = BODY
+            return False
+        self._begin_streamed(head, _decoder(head, self._server))
+        return True
+
+    def _begin(self, head: Head, content: bytes) -> None:
+        """Make the request of a head with its whole body."""
+        server = self._server
+        self.requests += 1
+        server.requests += 1
+        exchange = Exchange(self, head, server.heads)
+        exchange.request = Request(
+            method=head.method,
+            path=head.path,
+            raw_path=head.raw_path,
+            query_string=head.query_string,
+            host=head.host,
+            headers=head.headers,
+            scheme=self.scheme,
+            http_version=head.http_version,
+            peer=self.peer,
+            peer_port=self.peer_port,
+            local=server.local,
+            certificate=self.certificate,
+            content=content,
+            writer=exchange,
+            limits=server.limits,
+            notes={"head": head},
+        )
+        self._exchange = exchange
+        self._head = None
+        self.state = BUSY
+
+    def _begin_streamed(self, head: Head, decoder: Decoder) -> None:
+        """Make the request of a head whose body the handler reads as it comes."""
+        self._begin(head, b"")
+        exchange = self._exchange
+        if exchange is None:
+            return
+        server = self._server
+        ask_limit = None
+        if server.body_limit is not None:
+            ask = server.body_limit
+            without_body = exchange.request
+
+            def ask_limit() -> int:
+                return ask(without_body)
+
+        body = StreamedBody(self, decoder, server.limits.body, ask_limit)
+        exchange.body = body
+        exchange.request = exchange.request.replace(content=body)
+        self._decoder = decoder
+        self._begin_body(0)
+
+    @property
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The client's certificate; only TLS has one."""
+        return None
+
+    def _submit(self) -> None:
+        """Hand the request to the pool, or refuse it; called in the loop."""
+        while not self._server.pool.submit(self):
+            exchange = self._exchange
+            if exchange is None:
+                return
+            self._exchange = None
+            if exchange.body is not None or not exchange.head.keep_alive:
+                self.refuse(503, "too many requests are waiting", retry_after=1)
+                return
+            self.post(
+                refusal(503, "too many requests are waiting", keep=True, retry_after=1)
+            )
+            if self.state == CLOSED:
+                return
+            self._become_idle()
+            if not self._next():
+                return
+
+    # --- in a greenlet of the pool
+
+    def serve(self) -> bool:
+        """Run the request; whether the next one of the connection is ready."""
+        exchange = self._exchange
+        if exchange is None or self.state != BUSY:
+            return False
+        server = self._server
+        body = exchange.body
+        exchange.run(server.handler, server.on_reply)
+        self._exchange = None
+        if self.state == CLOSED:
+            return False
+        if exchange.broken or not exchange.persistent:
+            if body is not None:
+                body.detach()
+            self._end(exchange)
+            return False
+        if body is not None:
+            body.detach()
+            if not self._finish_body():
+                return False
+        self._become_idle()
+        if self._buffer and self._next():
+            return True
+        if self._at_end and self.state != LINGER:
+            self._linger()
+        elif not self._is_reading:
+            self._resume()
+        return False
+
+    def stays_open(self) -> bool:
+        """Whether the connection can serve another request after this one."""
+        server = self._server
+        if server.stopping or self.requests >= server.limits.keep_alive_requests:
+            return False
+        exchange = self._exchange
+        if exchange is None or exchange.body is None or self._decoder is None:
+            return True
+        decoder = self._decoder
+        if decoder.done:
+            return True
+        if exchange.body.failure is not None:
+            return False
+        if exchange.head.expects_continue and not exchange.is_continued:
+            # RFC 9110, section 10.1.1: the client may send the body or leave it.
+            return False
+        return decoder.remaining is not None and decoder.remaining <= _DRAINED_BODY
+
+    def _finish_body(self) -> bool:
+        """Skip what the handler left of the body; whether it was all here."""
+        decoder = self._decoder
+        if decoder is None or decoder.done:
+            self._decoder = None
+            return True
+        buffer, self._buffer = self._buffer, b""
+        decoder.feed(buffer)
+        if decoder.done:
+            self._buffer = decoder.rest
+            self._decoder = None
+            return True
+        if self._at_end:
+            self._linger()
+            return False
+        self.state = DRAIN
+        self._begin_body(0)
+        self._resume()
+        return False
+
+    def _become_idle(self) -> None:
+        self.state = IDLE
+        self._since = self._server.clock
+
+    def receive(self) -> bytes:
+        """Wait for bytes of the running request's body; never empty.
+
+        Raises:
+            Refused: They do not come in time, or the client is gone.
+        """
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._note_arrival(len(data))
+            return data
+        exchange = self._exchange
+        if exchange is not None and exchange.head.expects_continue:
+            if not exchange.is_continued and not exchange.started:
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            exchange.is_continued = True
+        while not self._at_end and self.state != CLOSED:
+            try:
+                data = self._recv()
+            except BlockingIOError:
+                self._wait_readable()
+                continue
+            except OSError:
+                self.close()
+                break
+            if data:
+                self._note_arrival(len(data))
+                return data
+            self._at_end = True
+            self._pause()
+        raise Refused(400, "body: ended early")
+
+    def give_back(self, data: bytes) -> None:
+        """Take bytes that belong to the next request."""
+        self._buffer = data + self._buffer
+
+    def _wait_readable(self) -> None:
+        if self._reader is not None:
+            raise RuntimeError("body: two greenlets read at once")
+        self._reader = getcurrent()
+        self._since = self._server.clock
+        self._resume()
+        try:
+            get_hub().switch()
+        finally:
+            self._reader = None
+
+    def _begin_body(self, received: int) -> None:
+        self._since = self._server.clock
+        self._received = received
+        self._waited = 0.0
+
+    def _note_arrival(self, size: int) -> None:
+        clock = self._server.clock
+        self._received += size
+        self._waited += clock - self._since
+        self._since = clock
+
+    # --- writing
+
+    def write(self, data: bytes, *, more: bool = False) -> None:
+        """Send bytes; waits while more than a bound is unsent.
+
+        Args:
+            data: What to send.
+            more: Whether others follow at once.
+
+        Raises:
+            ClientGone: Nobody is there to take them.
+        """
+        if self._unsent or self.state == CLOSED:
+            self._write_behind(data)
+            return
+        try:
+            sent = self._socket.send(data, socket.MSG_MORE if more else 0)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self.close()
+            raise ClientGone(str(error)) from error
+        if sent != len(data):
+            self._write_rest(memoryview(data)[sent:])
+
+    def _write_behind(self, data: bytes) -> None:
+        """Send bytes after those that are still unsent."""
+        bound = self._server.limits.buffered_answer
+        while self._unsent or self.state == CLOSED:
+            if self.state == CLOSED:
+                raise ClientGone("the connection is closed")
+            if len(self._unsent) + len(data) <= bound:
+                self._unsent += data
+                return
+            self._wait_writable()
+        self._write_rest(memoryview(data))
+
+    def _write_rest(self, view: memoryview) -> None:
+        bound = self._server.limits.buffered_answer
+        while len(view) > bound:
+            self._wait_writable()
+            try:
+                view = view[self._socket.send(view) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self.close()
+                raise ClientGone(str(error)) from error
+        if view:
+            self._unsent = bytes(view)
+            self._watch_writing()
+
+    def send_file(self, file: FileBody) -> None:
+        """Send a span of a file by the kernel; waits while the client is slow.
+
+        Raises:
+            ClientGone: Nobody is there to take it.
+            EOFError: The file ended before its span.
+        """
+        while self._unsent:
+            self._wait_writable()
+        offset, left = file.offset, file.length
+        while left:
+            if self.state == CLOSED:
+                raise ClientGone("the connection is closed")
+            try:
+                sent = os.sendfile(self._socket.fileno(), file.fileno(), offset, left)
+            except BlockingIOError:
+                self._wait_writable()
+                continue
+            except OSError as error:
+                self.close()
+                raise ClientGone(str(error)) from error
+            if not sent:
+                raise EOFError(f"file: ended {left} bytes before its span")
+            offset += sent
+            left -= sent
+
+    def _wait_writable(self) -> None:
+        if self.state == CLOSED:
+            raise ClientGone("the connection is closed")
+        if self._writer is not None:
+            raise RuntimeError("writer: two greenlets write at once")
+        self._writer = getcurrent()
+        self._watch_writing()
+        try:
+            get_hub().switch()
+        finally:
+            self._writer = None
+
+    def _watch_writing(self) -> None:
+        self._progress = self._server.clock
+        if self._write_watcher is None:
+            watcher = get_hub().loop.io(self._socket.fileno(), _WRITE)
+            self._write_watcher = watcher
+            watcher.start(self._on_writable)
+
+    def _stop_watching_writing(self) -> None:
+        self._progress = 0.0
+        if self._write_watcher is not None:
+            self._write_watcher.stop()
+            self._write_watcher.close()
+            self._write_watcher = None
+
+    def _on_writable(self) -> None:
+        self._progress = self._server.clock
+        if self._unsent:
+            try:
+                sent = self._socket.send(self._unsent)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close()
+                return
+            self._unsent = self._unsent[sent:]
+            if self._unsent:
+                return
+        if self._writer is not None:
+            self._writer.switch()
+            if self._writer is not None or self._unsent:
+                return
+        self._stop_watching_writing()
+        if self.state == LINGER:
+            self._linger(is_unread=True)
+
+    def post(self, data: bytes) -> None:
+        """Send bytes without waiting: for the loop's own short answers."""
+        if self.state == CLOSED:
+            return
+        if not self._unsent:
+            try:
+                data = data[self._socket.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.close()
+                return
+        if data:
+            self._unsent += data
+            self._watch_writing()
+
+    # --- the end
+
+    def refuse(self, status: int, message: str, *, retry_after: int = 0) -> None:
+        """Answer what cannot be served, and close the connection."""
+        self.post(refusal(status, message, retry_after=retry_after))
+        self._exchange = None
+        self._decoder = None
+        self._body = self._buffer = b""
+        if self.state != CLOSED:
+            self._linger(is_unread=True)
+
+    def _end(self, exchange: Exchange) -> None:
+        """Close after the last answer."""
+        if exchange.must_reset:
+            self.reset()
+            return
+        is_unread = bool(self._buffer) or (
+            self._decoder is not None and not self._decoder.done
+        )
+        self._decoder = None
+        self._buffer = b""
+        self._linger(is_unread=is_unread)
+
+    def _linger(self, *, is_unread: bool = False) -> None:
+        """Close when all is sent; first let the client finish what it is sending."""
+        if self.state != LINGER:
+            self.state = LINGER
+            self._since = self._server.clock
+        if self._unsent:
+            if not self._is_reading and not self._at_end:
+                self._resume()
+            return
+        if self._at_end:
+            self.close()
+            return
+        if not is_unread:
+            # What the kernel still holds would turn the close into a reset, too.
+            try:
+                is_unread = bool(self._recv())
+            except BlockingIOError:
+                pass
+            except OSError:
+                pass
+        if not is_unread:
+            self.close()
+            return
+        try:
+            self._end_writing()
+        except OSError:
+            self.close()
+            return
+        self._resume()
+
+    def _end_writing(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def end_when_idle(self) -> None:
+        """Close if no request is here; else after the running one."""
+        if self.state == IDLE:
+            self._linger()
+
+    def reset(self) -> None:
+        """Close so that the client knows the answer was incomplete."""
+        if self.state != CLOSED:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.close()
+
+    def close(self) -> None:
+        """Close now; greenlets that wait here are told."""
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        self._pause()
+        self._read_watcher.close()
+        self._read_watcher = None
+        self._stop_watching_writing()
+        self._buffer = self._body = self._unsent = b""
+        self._decoder = None
+        self._socket.close()
+        self._server.forget(self)
+        if self._reader is not None or self._writer is not None:
+            # Later and in the loop: this may run in any greenlet.
+            get_hub().loop.run_callback(self._wake)
+
+    def _wake(self) -> None:
+        if self._reader is not None:
+            self._reader.switch()
+        if self._writer is not None:
+            self._writer.throw(ClientGone("the connection is closed"))
+
+    # --- reading on and off
+
+    def _pause(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self._read_watcher.stop()
+
+    def _resume(self) -> None:
+        if not self._is_reading and self.state != CLOSED:
+            self._is_reading = True
+            self._read_watcher.start(self._on_readable)
+
+    def _recv(self) -> bytes:
+        return self._socket.recv(_RECEIVE)
+
+    # --- time
+
+    def check_time(self, now: float, slack: float) -> None:
+        """End what takes too long; called in the loop at intervals.
+
+        Args:
+            now: The server's clock.
+            slack: How far the clock may be behind.
+        """
+        limits = self._server.limits
+        if self._progress and now - self._progress > limits.write_idle + slack:
+            self.reset()
+            return
+        state = self.state
+        elapsed = now - self._since - slack
+        if state == IDLE:
+            if elapsed > limits.keep_alive_idle and not self._unsent:
+                self.close()
+        elif state == HEAD:
+            if elapsed > limits.header_time:
+                self.refuse(408, "head: took too long to arrive")
+        elif state == LINGER:
+            if elapsed > _LINGER_TIME and not self._unsent:
+                self.close()
+        elif state == BUSY:
+            if self._reader is not None and self._is_body_late(elapsed):
+                self._reader.throw(Refused(408, "body: took too long to arrive"))
+        elif self._is_body_late(elapsed):
+            if state == BODY:
+                self.refuse(408, "body: took too long to arrive")
+            else:
+                self.close()
+
+    def _is_body_late(self, elapsed: float) -> bool:
+        limits = self._server.limits
+        if elapsed > limits.body_idle:
+            return True
+        waited = self._waited + elapsed
+        return (
+            waited > min(_RATE_GRACE, limits.body_idle)
+            and self._received < waited * limits.body_rate
+        )
+
+
+def _without_empty_lines(data: bytes) -> bytes:
+    position = 0
+    while data[position : position + 2] == b"\r\n":
+        position += 2
+    return data[position:]
+
+
+def _decoder(head: Head, server: HTTPServer) -> Decoder:
+    if head.length == CHUNKED:
+        return ChunkedDecoder(server.limits)
+    return LengthDecoder(head.length)

@@ -1,0 +1,319 @@
+"""The HTTP server: listens, accepts, keeps time, starts and stops.
+
+What happens on one connection is told in `toolserver.web.connection`, who runs the
+requests in `toolserver.web.pools`.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import logging
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gevent import get_hub
+from gevent.event import Event
+
+from toolserver.message import Request
+from toolserver.settings import Limits, ServerSettings
+from toolserver.web.connection import Connection
+from toolserver.web.exchange import Handler
+from toolserver.web.listeners import open_listener, remove_unix_socket
+from toolserver.web.parser import HeadParser
+from toolserver.web.pools import Pool
+from toolserver.web.reply import ReplyHeads
+from toolserver.web.tls_connection import TLSConnection
+
+__all__ = ["HTTPServer", "Handler", "is_local"]
+
+log = logging.getLogger("toolserver.http")
+
+#: Connections taken per turn of the loop. From a socket that other processes share
+#: one at a time, so that each process gets its part.
+_ACCEPTS, _ACCEPTS_SHARED = 64, 1
+#: Connections over the bound that are told so at a time; others are just closed.
+_REFUSED = 100
+_NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ACCEPT_PAUSE = 0.2
+_READ = 1
+
+
+def is_local(address: str) -> bool:
+    """Whether a peer is on this machine: loopback or a Unix socket."""
+    address = address.removeprefix("::ffff:")
+    return not address or address == "::1" or address.startswith("127.")
+
+
+class HTTPServer:
+    """Serves HTTP/1.1 and 1.0.
+
+    Args:
+        handler: Answers a request; runs in a greenlet and may block.
+        settings: Where to listen, and how much to do at once.
+        limits: What a client may ask at most.
+        body_limit: Asked when a request's body passes ``limits.body``: how many
+            bytes the body of this request may have.
+        on_reply: Told after each answer: request, status, bytes of the body, seconds.
+        tls: Certificate and key; turns TLS on.
+        exempt: Which peer addresses may open any number of connections.
+
+    Attributes:
+        requests: Requests that have arrived.
+        stopping: Whether `stop` has been called.
+        local: Address and port that the server listens on; the path of a Unix
+            socket and 0.
+        clock: Time by `time.monotonic`, some moments old.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        settings: ServerSettings,
+        limits: Limits,
+        body_limit: Callable[[Request], int] | None = None,
+        on_reply: Callable[[Request, int, int, float], None] | None = None,
+        tls: ssl.SSLContext | None = None,
+        exempt: Callable[[str], bool] = is_local,
+    ) -> None:
+        self.handler = handler
+        self.settings = settings
+        self.limits = limits
+        self.body_limit = body_limit
+        self.on_reply = on_reply
+        self.parser = HeadParser(limits)
+        self.heads = ReplyHeads()
+        self.pool = Pool(settings.max_workers, settings.max_waiting, limits.pipelined)
+        self.requests = 0
+        self.stopping = False
+        self.local: tuple[str, int] = ("", 0)
+        self.clock = time.monotonic()
+        self._tls = tls
+        self._exempt = exempt
+        self._listener: _socket.socket | None = None
+        self._is_unix = False
+        self._unix_inode = 0
+        self._accepts = _ACCEPTS
+        self._accept_watcher: Any = None
+        self._is_short_of_files = False
+        self._timer: Any = None
+        self._interval = 1.0
+        self._connections: set[Connection] = set()
+        self._by_address: dict[str, int] = {}
+        self._is_empty = Event()
+
+    # --- what it is doing
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._connections)
+
+    @property
+    def busy(self) -> int:
+        """Requests that are running."""
+        return self.pool.busy
+
+    @property
+    def free(self) -> int:
+        """Requests that could start at once."""
+        return self.pool.size - self.pool.busy
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for others to end."""
+        return len(self.pool.queue)
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Host and port, or the path of the Unix socket."""
+        return self.local[0] if self._is_unix else self.local
+
+    @property
+    def url(self) -> str:
+        """Where clients find the server, without a slash at the end."""
+        scheme = "https" if self._tls is not None else "http"
+        host, port = self.local
+        if self._is_unix:
+            return f"{scheme}+unix://{host}"
+        if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+            host = "localhost"
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{scheme}://{host}:{port}"
+
+    # --- start
+
+    def listen(self, listener: socket.socket | None = None) -> None:
+        """Take the port; connections wait in the kernel until `start`.
+
+        Args:
+            listener: A listening socket that was inherited and is shared with other
+                processes; by default one is opened as the settings say.
+
+        Raises:
+            StartError: The port cannot be had.
+        """
+        if listener is None:
+            listener = open_listener(self.settings)
+        else:
+            self._accepts = _ACCEPTS_SHARED
+        family, kind, protocol = listener.family, listener.type, listener.proto
+        # The plain socket of the interpreter: gevent's would add a greenlet switch
+        # to each operation.
+        plain = _socket.socket(family, kind, protocol, fileno=listener.detach())
+        plain.setblocking(False)
+        name = plain.getsockname()
+        if family == socket.AF_UNIX:
+            self._is_unix = True
+            self.local = (os.fsdecode(name), 0)
+            if self._accepts == _ACCEPTS:
+                self._unix_inode = os.stat(name).st_ino
+        else:
+            self.local = (name[0], name[1])
+        self._listener = plain
+
+    def start(self) -> None:
+        """Accept connections.
+
+        Raises:
+            RuntimeError: `listen` has not been called.
+        """
+        if self._listener is None:
+            raise RuntimeError("start: listen comes first")
+        loop = get_hub().loop
+        limits = self.limits
+        smallest = min(
+            limits.header_time,
+            limits.body_idle,
+            limits.write_idle,
+            limits.keep_alive_idle,
+        )
+        self._interval = min(1.0, smallest / 8)
+        self._timer = loop.timer(self._interval, self._interval)
+        self._timer.start(self._keep_time)
+        self._accept_watcher = loop.io(self._listener.fileno(), _READ)
+        self._accept_watcher.start(self._accept)
+
+    # --- callbacks of the loop
+
+    def _accept(self) -> None:
+        listener = self._listener
+        if listener is None:
+            return
+        accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]  # typeshed knows accept only
+        for _ in range(self._accepts):
+            try:
+                descriptor, address = accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_RESOURCES:
+                    self._pause_accepting(error)
+                    return
+                # The client was gone before it was accepted.
+                continue
+            self._is_short_of_files = False
+            sock = _socket.socket(
+                listener.family, listener.type, listener.proto, fileno=descriptor
+            )
+            sock.setblocking(False)
+            self._open(sock, address)
+
+    def _pause_accepting(self, error: OSError) -> None:
+        if not self._is_short_of_files:
+            self._is_short_of_files = True
+            log.error("cannot accept connections for now: %s", error.strerror)
+        self._accept_watcher.stop()
+        # Waiting connections keep the listener readable: without a pause the loop
+        # would spin.
+        timer = get_hub().loop.timer(_ACCEPT_PAUSE)
+        timer.start(self._resume_accepting, timer)
+
+    def _resume_accepting(self, timer: Any) -> None:
+        timer.close()
+        if self._accept_watcher is not None:
+            self._accept_watcher.start(self._accept)
+
+    def _open(self, sock: _socket.socket, address: Any) -> None:
+        peer, port = "", 0
+        if not self._is_unix:
+            peer, port = address[0], address[1]
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError:
+                sock.close()
+                return
+        limits = self.limits
+        excess = len(self._connections) - limits.connections
+        if excess >= _REFUSED:
+            sock.close()
+            return
+        by_address = self._by_address
+        count = by_address[peer] = by_address.get(peer, 0) + 1
+        if self._tls is None:
+            connection = Connection(self, sock, peer, port)
+        else:
+            connection = TLSConnection(self, sock, peer, port, self._tls)
+        self._connections.add(connection)
+        if excess >= 0:
+            connection.refuse(503, "too many connections", retry_after=1)
+        elif count > limits.connections_per_address and not self._exempt(peer):
+            connection.refuse(503, "too many connections from your address")
+
+    def forget(self, connection: Connection) -> None:
+        """Take note that a connection has been closed."""
+        self._connections.discard(connection)
+        count = self._by_address[connection.peer] - 1
+        if count:
+            self._by_address[connection.peer] = count
+        else:
+            del self._by_address[connection.peer]
+        if not self._connections:
+            self._is_empty.set()
+
+    def _keep_time(self) -> None:
+        now = self.clock = time.monotonic()
+        for connection in list(self._connections):
+            connection.check_time(now, self._interval)
+
+    # --- stop
+
+    def stop(self, timeout: float) -> None:
+        """Close the port, let running requests end, then cut what remains.
+
+        Args:
+            timeout: Seconds that running requests get.
+        """
+        self.stopping = True
+        self._close_listener()
+        for connection in list(self._connections):
+            connection.end_when_idle()
+        self._is_empty.clear()
+        if self._connections:
+            self._is_empty.wait(timeout)
+        if self._connections:
+            log.warning("stop: %d connections were cut", len(self._connections))
+        self.pool.kill()
+        for connection in list(self._connections):
+            connection.reset()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+    def _close_listener(self) -> None:
+        if self._accept_watcher is not None:
+            self._accept_watcher.stop()
+            self._accept_watcher.close()
+            self._accept_watcher = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            if self._unix_inode:
+                remove_unix_socket(self.local[0], self._unix_inode)
