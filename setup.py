@@ -29,7 +29,13 @@ setup(
         "requests>=2.34",
     ],
     extras_require={
+        "compress": [
+            "brotli>=1.2",
+            "backports-zstd>=1.8; python_version < '3.14'",
+        ],
         "dev": [
+            "backports-zstd>=1.8; python_version < '3.14'",
+            "brotli>=1.2",
             "h11>=0.16",
             "hypothesis>=6.170",
             "import-linter>=2.16",
@@ -42,11 +48,11 @@ setup(
             "trustme>=1.2",
             "types-gevent>=26.9",
             "types-requests>=2.33",
+            "werkzeug>=3.1",
         ],
     },
     entry_points={
         "console_scripts": ["tsctl=toolserver.__main__:main"],
-        "pytest11": ["toolserver=toolserver.testing.plugin"],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

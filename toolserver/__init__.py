@@ -1,1 +1,101 @@
-"""Toolserver turns typed Python classes into web services."""
+"""Toolserver turns typed Python classes into web services.
+
+The public names are imported when they are first used, so that importing the
+package costs next to nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from toolserver.calls import Call, Outcome
+    from toolserver.contexts import Var, context
+    from toolserver.declarations import register
+    from toolserver.errors import DirectResponse, Redirect
+    from toolserver.forms import UploadedFile
+    from toolserver.message import Request, Response, redirect
+    from toolserver.protocols.base import RPCProtocol, register_protocol
+    from toolserver.services import call, proxy, tool
+    from toolserver.tools import (
+        InternalTool,
+        StandardTool,
+        Tool,
+        destructive,
+        expose,
+        hidden,
+        idempotent,
+        limit,
+        read_only,
+    )
+    from toolserver.wrappers import generator, on_error, parser, rest, validate
+
+__version__ = "1.0.0.dev0"
+
+__all__ = [
+    "Call",
+    "DirectResponse",
+    "InternalTool",
+    "Markup",
+    "Outcome",
+    "RPCProtocol",
+    "Redirect",
+    "Request",
+    "Response",
+    "StandardTool",
+    "Tool",
+    "UploadedFile",
+    "Var",
+    "call",
+    "context",
+    "destructive",
+    "expose",
+    "generator",
+    "hidden",
+    "idempotent",
+    "limit",
+    "on_error",
+    "parser",
+    "proxy",
+    "read_only",
+    "redirect",
+    "register",
+    "register_protocol",
+    "rest",
+    "tool",
+    "validate",
+]
+
+_MODULES = {
+    "markupsafe": ("Markup",),
+    "toolserver.calls": ("Call", "Outcome"),
+    "toolserver.contexts": ("Var", "context"),
+    "toolserver.declarations": ("register",),
+    "toolserver.errors": ("DirectResponse", "Redirect"),
+    "toolserver.forms": ("UploadedFile",),
+    "toolserver.message": ("Request", "Response", "redirect"),
+    "toolserver.protocols.base": ("RPCProtocol", "register_protocol"),
+    "toolserver.services": ("call", "proxy", "tool"),
+    "toolserver.tools": (
+        *("InternalTool", "StandardTool", "Tool"),
+        *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
+    ),
+    "toolserver.wrappers": ("generator", "on_error", "parser", "rest", "validate"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'toolserver' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -47,7 +47,8 @@ class Outcome(msgspec.Struct, eq=False):
         call: The call.
         value: What the method returned; None after a failure.
         error: The failure, or None after a success.
-        signal: A redirect or the like that the method raised as its answer.
+        signal: A redirect or the like that the method raised as its answer; only
+            for REST, elsewhere it is an error.
     """
 
     call: Call

@@ -29,6 +29,7 @@ import gevent
 from toolserver.calls import Call, Outcome
 from toolserver.contexts import Context, bind, current
 from toolserver.errors import (
+    ApplicationError,
     CallTimeout,
     MethodNotFound,
     Signal,
@@ -83,9 +84,17 @@ class Dispatcher:
         except ToolserverError as error:
             return Outcome(call, error=error)
         except Signal as signal:
-            return Outcome(call, signal=signal)
+            return self._answer(target, call, signal)
         except BaseException as error:  # a tool may raise SystemExit, too
             return Outcome(call, error=self._fault(target, error))
+
+    def _answer(self, target: Target, call: Call, signal: Signal) -> Outcome:
+        context = current()
+        if context is not None and context.protocol == "REST":
+            return Outcome(call, signal=signal)
+        kind = type(signal).__name__
+        text = f"{target.name}: answered with {kind}, which only REST can express"
+        return Outcome(call, error=ApplicationError(text, data={"type": kind}))
 
     def invoke(
         self, target: Target, call: Call, *, inside: bool = False, checked: bool = True

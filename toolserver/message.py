@@ -15,7 +15,7 @@ import msgspec
 from markupsafe import Markup
 
 from toolserver import forms, strictjson
-from toolserver.errors import InvalidParams, InvalidRequest
+from toolserver.errors import InvalidParams, InvalidRequest, Redirect
 from toolserver.settings import Limits
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "ReplyWriter",
     "Request",
     "Response",
+    "redirect",
 ]
 
 
@@ -439,6 +440,23 @@ class Response:
         close = getattr(self.body, "close", None)
         if close is not None:
             close()
+
+
+def redirect(url: str, status: int = 303) -> Response:
+    """Send the caller to another URL, as the result of a method.
+
+    Args:
+        url: Where to; relative URLs are allowed.
+        status: 301, 302, 303, 307 or 308 (RFC 9110, section 15.4).
+
+    Returns:
+        The response.
+
+    Raises:
+        ValueError: The status is none of these.
+    """
+    signal = Redirect(url, status)
+    return Response(status=signal.status, headers={"Location": signal.url})
 
 
 _TEXT = "text/plain; charset=utf-8"

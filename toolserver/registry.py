@@ -200,14 +200,15 @@ class Registry:
             # From a static method's function to a bound one alike.
             bound = function.__get__(tool, type(tool))
             if wrapper.role == "rest":
-                verbs = entry.rest_methods.setdefault(wrapper.method or name, {})
+                verbs = entry.rest_methods.setdefault(wrapper.name or name, {})
                 for verb in wrapper.verbs:
                     verbs.setdefault(verb, bound)
             else:
                 entry.wrappers.append(BoundWrapper(wrapper, bound))
+        # Unlike the other wrappers all of them apply: as written, a base's first.
         validators = [
             bound
-            for bound in entry.wrappers
+            for bound in reversed(entry.wrappers)
             if bound.wrapper.role == "validate" and bound.wrapper.protocol != "FILES"
         ]
         for name, spec in describe_tool(type(tool)).items():
@@ -271,9 +272,13 @@ class Registry:
         """
         for end in range(len(parts), -1, -1):
             entry = self._entries.get(".".join(parts[:end]))
-            # An element with a dot in it must not pass for two elements.
+            # Neither an element with a dot in it nor an empty one names a tool.
             if entry is not None and (
-                not end or entry.namespace.split(".") == list(parts[:end])
+                not end or (all(parts[:end]) and _parts(entry) == parts[:end])
             ):
                 return entry, parts[end:]
         return None
+
+
+def _parts(entry: ToolEntry) -> tuple[str, ...]:
+    return tuple(entry.namespace.split("."))

@@ -34,6 +34,7 @@ class Wrapper:
         protocol: The protocol that a validator guards; empty for all.
         content_type: Media type that a generator makes; empty for any.
         compress: Whether what a generator makes may be compressed.
+        name: Name in the path of a method for REST alone; empty for its own.
     """
 
     role: Role
@@ -42,6 +43,7 @@ class Wrapper:
     protocol: str = ""
     content_type: str = ""
     compress: bool = True
+    name: str = ""
 
 
 def _note(wrapper: Wrapper) -> Callable[[F], F]:
@@ -146,4 +148,4 @@ def rest(*verbs: str, name: str = "") -> Callable[[F], F]:
         *verbs: HTTP methods that it answers; GET if none is given.
         name: Its name in the path, if it is not the method's own.
     """
-    return _note(Wrapper("rest", name, verbs or ("GET",)))
+    return _note(Wrapper("rest", verbs=verbs or ("GET",), name=name))

@@ -7,12 +7,13 @@ of their outcomes. Everything else, from limits to the call path, is the server'
 
 from __future__ import annotations
 
+import re
 from typing import Protocol, runtime_checkable
 
 from toolserver.calls import Call, Outcome
 from toolserver.message import Request, Response
 
-__all__ = ["RPCProtocol"]
+__all__ = ["RPCProtocol", "register_protocol", "registered"]
 
 
 @runtime_checkable
@@ -63,3 +64,29 @@ class RPCProtocol(Protocol):
                 had none.
         """
         ...
+
+
+#: The protocols that were registered in this process, in order.
+registered: list[RPCProtocol] = []
+
+
+def register_protocol(codec: RPCProtocol) -> None:
+    """Offer a protocol of your own under ``/<PREFIX>``.
+
+    Args:
+        codec: The protocol. A later one with the same prefix takes the place of an
+            earlier one, also of one that comes with the server.
+
+    Raises:
+        TypeError: It lacks something that `RPCProtocol` asks for.
+    """
+    if not isinstance(codec, RPCProtocol):
+        raise TypeError(
+            f"register_protocol: got {codec!r}, expected an object with prefix, "
+            "content_type, decode and encode"
+        )
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", codec.prefix) is None:
+        raise TypeError(
+            f"register_protocol: got prefix {codec.prefix!r}, expected a word"
+        )
+    registered.append(codec)

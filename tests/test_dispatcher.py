@@ -1,0 +1,292 @@
+"""The one door for calls."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+import gevent
+import pytest
+
+from toolserver import StandardTool, Var, call, context, hidden, limit, proxy, tool
+from toolserver import validate as validator
+from toolserver.calls import Call
+from toolserver.contexts import Context, bind, current
+from toolserver.dispatcher import Dispatcher
+from toolserver.errors import (
+    ApplicationError,
+    CallTimeout,
+    Forbidden,
+    InvalidParams,
+    MethodNotFound,
+    Redirect,
+    ToolFault,
+    ToolNotFound,
+)
+from toolserver.registry import Registry
+from toolserver.services import Services, install
+
+trail = Var("trail", default="")
+
+
+class Busy(ApplicationError):
+    code = -32777
+    status = 423
+
+
+class Plain(StandardTool):
+    def echo(self, value: int = 0) -> int:
+        return value
+
+    @hidden
+    def inner(self) -> str:
+        return f"{context.method}:{context.protocol}:{trail.get()}"
+
+    def outer(self) -> list[str]:
+        trail.set("outer")
+        return [call("plain.inner"), context.method]
+
+    def fail(self) -> None:
+        raise ValueError("broken")
+
+    def busy(self) -> None:
+        raise Busy("come back", data={"after": 5})
+
+    def leave(self) -> None:
+        raise SystemExit(3)
+
+    def lost(self) -> None:
+        call("plain.nowhere")
+
+    def move(self) -> None:
+        raise Redirect("/there")
+
+
+class Guarded(StandardTool):
+    def __init__(self):
+        self.steps = []
+
+    @contextlib.contextmanager
+    def transaction(self):
+        self.steps.append("begin")
+        try:
+            yield
+        except BaseException:
+            self.steps.append("abort")
+            raise
+        self.steps.append("commit")
+
+    @validator()
+    def _tool_wide(self, call):
+        self.steps.append(f"tool {call.args}")
+        if context.client == "eve":
+            raise Forbidden("not you")
+
+    @validator(protocol="RPC2")
+    def _rpc_only(self, call):
+        self.steps.append("protocol")
+
+    def work(self, number: int) -> int:
+        self.steps.append("work")
+        if number < 0:
+            raise ValueError("negative")
+        if number > 100:
+            raise Redirect("/far")
+        return number
+
+    @validator(work)
+    def _check_work(self, call):
+        self.steps.append(f"method {list(call.args)}")
+
+    @limit(timeout=0.02)
+    def slow(self) -> None:
+        gevent.sleep(10)
+
+    @limit(timeout=5)
+    def calls_slow(self) -> str:
+        try:
+            call("guarded.slow")
+        except CallTimeout:
+            return "inner timed out"
+
+    @limit(timeout=0.02)
+    def hurries(self) -> None:
+        call("guarded.patient")
+
+    @limit(timeout=5)
+    def patient(self) -> float:
+        assert context.remaining() < 1
+        gevent.sleep(10)
+
+
+@pytest.fixture
+def dispatcher():
+    registry = Registry()
+    registry.add(Plain(), "plain")
+    registry.add(Guarded(), "guarded")
+    made = Dispatcher(registry)
+    offered = Services(registry, made)
+    install(offered)
+    yield made
+    install(None, offered)
+
+
+@pytest.fixture
+def steps(dispatcher):
+    return dispatcher.registry.entry("guarded").tool.steps
+
+
+def outcome(dispatcher, name, *args, protocol="", client=None, **kwargs):
+    with bind(Context(protocol=protocol, client=client)):
+        return dispatcher.call(Call(name, args, kwargs))
+
+
+def test_a_call_has_its_result(dispatcher):
+    assert outcome(dispatcher, "plain.echo", value=3).value == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("nowhere.echo", ToolNotFound),
+        ("echo", ToolNotFound),
+        ("plain.nope", MethodNotFound),
+        ("plain.inner", MethodNotFound),
+        ("plain._private", MethodNotFound),
+        ("plain.__class__", MethodNotFound),
+        ("plain.echo.__func__", ToolNotFound),
+        ("plain.on_start", MethodNotFound),
+        ("plain.namespace", MethodNotFound),
+        ("plain.transaction", MethodNotFound),
+        ("guarded._check_work", MethodNotFound),
+        ("", ToolNotFound),
+        (".", ToolNotFound),
+    ],
+)
+def test_what_is_not_exported_cannot_be_reached(dispatcher, name, error):
+    assert type(outcome(dispatcher, name).error) is error
+
+
+def test_an_unknown_name_gets_a_likely_spelling(dispatcher):
+    assert "did you mean 'echo'?" in outcome(dispatcher, "plain.ecko").error.message
+    assert "did you mean 'plain'?" in outcome(dispatcher, "plane.echo").error.message
+    hidden_one = outcome(dispatcher, "plain.innner").error.message
+    assert "inner'" not in hidden_one
+
+
+def test_wrong_arguments_never_reach_the_method(dispatcher, steps):
+    failed = outcome(dispatcher, "guarded.work", "one").error
+    assert isinstance(failed, InvalidParams)
+    assert "work" not in steps
+    assert "begin" not in steps
+
+
+def test_an_exception_of_a_tool_is_told_with_class_and_message(dispatcher, caplog):
+    with caplog.at_level(logging.ERROR):
+        failed = outcome(dispatcher, "plain.fail").error
+    assert isinstance(failed, ToolFault)
+    assert failed.message == "ValueError: broken"
+    assert failed.data == {"type": "ValueError"}
+    assert failed.code == -32500
+    assert "ValueError" in caplog.text
+
+
+def test_or_by_a_reference_to_the_log_alone(dispatcher, caplog):
+    strict = Dispatcher(dispatcher.registry, tells_exceptions=False)
+    with caplog.at_level(logging.ERROR):
+        failed = outcome(strict, "plain.fail").error
+    assert "broken" not in failed.message
+    assert "ValueError" not in f"{failed.message} {failed.data}"
+    assert failed.message.rpartition(" ")[2] in caplog.text
+
+
+def test_an_application_error_keeps_its_code_and_data(dispatcher):
+    failed = outcome(dispatcher, "plain.busy").error
+    assert (failed.code, failed.status, failed.data) == (-32777, 423, {"after": 5})
+
+
+def test_a_tool_that_leaves_only_ends_its_call(dispatcher, caplog):
+    assert outcome(dispatcher, "plain.leave").error.message == "SystemExit: 3"
+
+
+def test_a_call_inside_that_fails_is_not_the_callers_mistake(dispatcher, caplog):
+    assert outcome(dispatcher, "plain.lost").error.code == -32500
+
+
+def test_a_signal_is_an_answer_for_rest_and_an_error_elsewhere(dispatcher):
+    assert outcome(dispatcher, "plain.move", protocol="REST").signal.url == "/there"
+    assert outcome(dispatcher, "plain.move", protocol="RPC2").error.code == -32500
+
+
+def test_calls_inside_have_contexts_of_their_own(dispatcher):
+    found = outcome(dispatcher, "plain.outer", protocol="RPC2")
+    assert found.value == ["inner::outer", "outer"]
+    assert current() is None
+
+
+def test_the_steps_come_in_their_order(dispatcher, steps):
+    assert outcome(dispatcher, "guarded.work", 1, protocol="RPC2").value == 1
+    assert steps == [*("tool ()", "protocol", "method [1]", "begin", "work", "commit")]
+
+
+def test_a_validator_of_a_protocol_minds_only_its_own(dispatcher, steps):
+    outcome(dispatcher, "guarded.work", 1, protocol="JSONRPC")
+    assert "protocol" not in steps
+
+
+def test_a_refused_call_reads_no_argument(dispatcher, steps):
+    def read():
+        raise AssertionError("read although refused")
+
+    with bind(Context(client="eve")):
+        refused = dispatcher.call(Call("guarded.work", read=read)).error
+    assert isinstance(refused, Forbidden)
+    assert steps == ["tool ()"]
+
+
+def test_a_failure_aborts_and_an_answer_commits(dispatcher, steps, caplog):
+    outcome(dispatcher, "guarded.work", -1)
+    assert steps[-1] == "abort"
+    assert outcome(dispatcher, "guarded.work", 101, protocol="REST").signal
+    assert steps[-1] == "commit"
+
+
+def test_a_call_past_its_time_is_ended_and_aborted(dispatcher, steps):
+    assert isinstance(outcome(dispatcher, "guarded.slow").error, CallTimeout)
+    assert steps[-1] == "abort"
+
+
+def test_the_shorter_of_nested_deadlines_holds(dispatcher, steps):
+    assert outcome(dispatcher, "guarded.calls_slow").value == "inner timed out"
+    ended = outcome(dispatcher, "guarded.hurries").error
+    assert isinstance(ended, CallTimeout)
+    assert "hurries" in ended.message
+    assert steps[-2:] == ["abort", "abort"]
+
+
+def test_a_plain_tool_is_a_plain_object(dispatcher):
+    assert tool("plain", Plain).echo("unconverted") == "unconverted"
+    with pytest.raises(TypeError, match="got a Plain, expected a Guarded"):
+        tool("plain", Guarded)
+    with pytest.raises(ToolNotFound, match="did you mean 'plain'"):
+        tool("plan")
+
+
+def test_a_proxy_goes_through_the_door(dispatcher, steps):
+    assert proxy("guarded", Guarded).work(5) == 5
+    assert "begin" in steps
+    with pytest.raises(InvalidParams):
+        proxy("plain", Plain).echo("x")
+    assert proxy("plain", Plain, validate=False).echo("x") == "x"
+    with pytest.raises(MethodNotFound):
+        proxy("plain", Plain).nowhere()
+
+
+def test_inside_a_tool_exceptions_keep_their_class(dispatcher):
+    with pytest.raises(ValueError, match="broken"):
+        call("plain.fail")
+
+
+def test_without_a_server_the_way_out_is_named():
+    with pytest.raises(RuntimeError, match=r"toolserver\.testing"):
+        tool("plain")

@@ -1,0 +1,99 @@
+"""The stages of a tool's life."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from toolserver import StandardTool, context
+from toolserver.errors import StartError
+from toolserver.lifecycle import Lifecycle
+from toolserver.registry import Registry
+
+
+class Told(StandardTool):
+    def __init__(self, told, fails=""):
+        self.told = told
+        self.fails = fails
+
+    def tell(self, stage):
+        self.told.append(f"{self.namespace} {stage}")
+        if stage == self.fails:
+            raise ValueError("no")
+
+    def on_setup(self):
+        self.tell("setup")
+
+    def on_start(self, size=0):
+        assert context.tool is self
+        self.tell(f"start {size}" if size else "start")
+
+    def on_stop(self):
+        self.tell("stop")
+
+    def on_close(self):
+        self.tell("close")
+
+    @contextlib.contextmanager
+    def transaction(self):
+        self.told.append(f"{self.namespace} begin")
+        yield
+        self.told.append(f"{self.namespace} commit")
+
+
+def lifecycle(told, tmp_path, **fails):
+    registry = Registry()
+    for name in ("a", "b"):
+        tool = Told(told, fails.get(name, ""))
+        registry.add(tool, name, options={"size": 2} if name == "b" else {})
+    return Lifecycle(registry, None, tmp_path / "lock")
+
+
+def test_each_stage_is_over_before_the_next_begins(tmp_path):
+    told = []
+    life = lifecycle(told, tmp_path)
+    life.start()
+    assert told == [
+        *("a setup", "b setup"),
+        *("a begin", "a start", "a commit", "b begin", "b start 2", "b commit"),
+    ]
+    told.clear()
+    life.stop()
+    life.close()
+    assert told == [
+        *("b begin", "b stop", "b commit", "a begin", "a stop", "a commit"),
+        *("b close", "a close"),
+    ]
+    told.clear()
+    life.stop()
+    life.close()
+    assert told == []
+
+
+def test_a_start_that_fails_stops_what_was_started(tmp_path):
+    told = []
+    life = lifecycle(told, tmp_path, b="start 2")
+    with pytest.raises(
+        StartError, match=r"b: on_start failed: ValueError: no \(.*:\d+"
+    ):
+        life.start()
+    assert "a stop" in told
+    assert told[-2:] == ["b close", "a close"]
+
+
+def test_a_setup_that_fails_starts_nothing(tmp_path):
+    told = []
+    life = lifecycle(told, tmp_path, a="setup")
+    with pytest.raises(StartError, match="a: on_setup failed"):
+        life.start()
+    assert told == ["a setup", "a close"]
+
+
+def test_a_stop_that_fails_does_not_keep_others_from_stopping(tmp_path, caplog):
+    told = []
+    life = lifecycle(told, tmp_path, b="stop")
+    life.start()
+    life.stop()
+    assert "a stop" in told
+    assert "b: on_stop failed: ValueError: no" in caplog.text

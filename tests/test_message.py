@@ -1,0 +1,132 @@
+"""Requests and responses as values."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolserver import Markup, Request, Response, redirect
+from toolserver.errors import InvalidParams, InvalidRequest, ParseError
+from toolserver.message import Fields, Headers
+from toolserver.settings import Limits
+
+
+def test_headers_are_looked_up_without_case():
+    headers = Headers(
+        [("Accept", "a"), ("accept", "b"), ("Cookie", "x=1"), ("cookie", "y=2")]
+    )
+    assert headers["ACCEPT"] == "a, b"
+    assert headers.get_all("Accept") == ["a", "b"]
+    assert headers["cookie"] == "x=1; y=2"
+    assert "accept" in headers
+    assert headers.get("nope") is None
+    assert len(headers) == 2
+
+
+def test_a_missing_field_is_the_callers_mistake():
+    query = Request(query_string="a=1&a=2&b=").query
+    assert query["a"] == "1"
+    assert query.get_all("a") == ["1", "2"]
+    assert query["b"] == ""
+    assert query.get("c", "x") == "x"
+    with pytest.raises(InvalidParams, match=r"^c: missing in the query$"):
+        query["c"]
+
+
+def test_a_request_cannot_be_changed_but_replaced():
+    request = Request(query_string="a=1", content=b'{"x": 1}')
+    with pytest.raises(AttributeError):
+        request.path = "/elsewhere"
+    assert request.query["a"] == "1"
+    assert request.json() == {"x": 1}
+    changed = request.replace(path="/ä b", query={"a": "2"}, body=b"[]")
+    assert (changed.path, changed.raw_path) == ("/ä b", "/%C3%A4%20b")
+    assert changed.target == "/%C3%A4%20b?a=2"
+    assert changed.query["a"] == "2"
+    assert changed.json() == []
+    assert request.json() == {"x": 1}
+    with pytest.raises(TypeError):
+        request.replace(nonsense=1)
+
+
+def test_forms_are_read():
+    request = Request(
+        headers=Headers([("Content-Type", "application/x-www-form-urlencoded")]),
+        content=b"name=A+B&name=%C3%A4",
+    )
+    assert request.form.get_all("name") == ["A B", "ä"]
+    assert request.files == {}
+    assert Request(content=b"a=1").form == {}
+
+
+def test_too_many_fields_are_refused():
+    request = Request(
+        query_string="&".join(["a=1"] * 11), limits=Limits(form_fields=10)
+    )
+    with pytest.raises(InvalidRequest, match="more than 10 fields"):
+        _ = request.query
+
+
+def test_json_is_strict():
+    with pytest.raises(ParseError):
+        Request(content=b'{"a": 1, "a": 2}').json()
+
+
+def test_a_body_that_is_here_can_be_read_as_a_stream():
+    request = Request(content=b"one\ntwo")
+    assert request.stream.readline() == b"one\n"
+    assert request.stream.read() == b"two"
+    assert request.body == b"one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("body", "sent", "content_type"),
+    [
+        ("ä", "ä".encode(), "text/plain; charset=utf-8"),
+        (Markup("<b>"), b"<b>", "text/html; charset=utf-8"),
+        (b"x", b"x", "application/octet-stream"),
+    ],
+)
+def test_a_response_takes_its_type_from_its_body(body, sent, content_type):
+    response = Response(body)
+    assert response.body == sent
+    assert response.headers == [("Content-Type", content_type)]
+
+
+def test_a_given_content_type_is_kept():
+    response = Response("a", headers={"content-type": "text/css"})
+    assert response.headers == [("content-type", "text/css")]
+    assert Response("a", content_type="text/css").headers[0][1] == "text/css"
+
+
+def test_pieces_are_sent_as_bytes_and_closed():
+    def pieces():
+        try:
+            yield "ä"
+            yield b"b"
+        finally:
+            closed.append(True)
+
+    closed = []
+    response = Response(pieces())
+    assert next(iter(response.body)) == "ä".encode()
+    response.close()
+    assert closed == [True]
+
+
+def test_redirections_have_a_place_and_a_status():
+    response = redirect("/there")
+    assert (response.status, response.headers) == (303, [("Location", "/there")])
+    with pytest.raises(ValueError, match="got 200, expected 301"):
+        redirect("/there", 200)
+
+
+@given(st.text(), st.dictionaries(st.text(), st.text()))
+def test_replaced_paths_and_queries_read_back(path, query):
+    changed = Request().replace(path=path, query=query)
+    assert changed.raw_path.isascii()
+    assert dict(changed.query) == query
+    assert changed.replace(raw_path=changed.raw_path).path == path
+
+
+def test_fields_show_themselves():
+    assert repr(Fields([("a", "1")])) == "Fields({'a': ['1']})"
