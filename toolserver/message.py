@@ -396,9 +396,13 @@ class Response:
         status: HTTP status.
         headers: Header fields as pairs, with the content type in front.
         body: Bytes, an iterable of bytes, or a `FileBody`.
+        reason: The words behind the status; empty for the standard ones.
     """
 
     __slots__ = ("body", "headers", "status")
+
+    # Only the WSGI gateway has reasons of its own; a slot would cost every response.
+    reason: str = ""
 
     body: bytes | FileBody | Iterable[bytes]
 

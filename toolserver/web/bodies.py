@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from toolserver.web.framing import Decoder
-from toolserver.web.refused import Refused
+from toolserver.web.refused import BodyRefused, Refused
 
 __all__ = ["ByteSource", "StreamedBody"]
 
@@ -65,10 +65,10 @@ class StreamedBody:
         self._ask_limit = ask_limit
         self._buffer = b""
         self._received = 0
-        self._failure: Refused | None = None
+        self._failure: BodyRefused | None = None
 
     @property
-    def failure(self) -> Refused | None:
+    def failure(self) -> BodyRefused | None:
         """What ended the body before its time."""
         return self._failure
 
@@ -81,7 +81,7 @@ class StreamedBody:
         """Refuse the body before any of it is read, by the length it declares.
 
         Raises:
-            Refused: It passes the limit.
+            BodyRefused: It passes the limit.
         """
         if length > self._limit:
             self._check_limit(length)
@@ -99,8 +99,8 @@ class StreamedBody:
                 if self._received > self._limit:
                     self._check_limit(self._received)
             except Refused as refused:
-                self._failure = refused
-                raise
+                self._failure = BodyRefused(refused.status, refused.message)
+                raise self._failure from None
             if self._decoder.done:
                 self._source.give_back(self._decoder.rest)
                 self._decoder.rest = b""
@@ -113,7 +113,7 @@ class StreamedBody:
             self._limit = self._ask_limit()
             self._ask_limit = None
         if size > self._limit:
-            self._failure = Refused(413, f"body: more than {self._limit} bytes")
+            self._failure = BodyRefused(413, f"body: more than {self._limit} bytes")
             raise self._failure
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -122,7 +122,7 @@ class StreamedBody:
         As with any buffered binary file, fewer than `size` bytes mean the end.
 
         Raises:
-            Refused: The body passes a limit, stalls or breaks off.
+            BodyRefused: The body passes a limit, stalls or breaks off.
         """
         if size is None or size < 0:
             pieces = [self._buffer]

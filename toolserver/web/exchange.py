@@ -182,7 +182,9 @@ class Exchange:
     def _send(self, response: Response) -> None:
         body = response.body
         if isinstance(body, bytes):
-            prefix = self._begin(response.status, response.headers, len(body))
+            prefix = self._begin(
+                response.status, response.headers, len(body), response.reason
+            )
             if self._framing == _NONE:
                 self._write(prefix)
             elif len(body) <= _JOINED_SIZE:
@@ -202,7 +204,9 @@ class Exchange:
             response.close()
 
     def _send_file(self, response: Response, body: FileBody) -> None:
-        prefix = self._begin(response.status, response.headers, body.length)
+        prefix = self._begin(
+            response.status, response.headers, body.length, response.reason
+        )
         if self._framing == _NONE or not body.length:
             self._write(prefix)
             return
@@ -213,13 +217,15 @@ class Exchange:
 
     def _send_pieces(self, response: Response, body: Iterable[bytes]) -> None:
         if self._is_bodiless(response.status):
-            self._write(self._begin(response.status, response.headers))
+            self._write(
+                self._begin(response.status, response.headers, None, response.reason)
+            )
             return
         pieces = iter(body)
         # The first piece is made before the head is sent, so that a failure to make
         # any can still be told by the status.
         piece = next(pieces, b"")
-        prefix = self._begin(response.status, response.headers)
+        prefix = self._begin(response.status, response.headers, None, response.reason)
         self._write_piece(piece, prefix)
         for piece in pieces:
             if piece:
@@ -238,13 +244,21 @@ class Exchange:
             self._write_piece(data)
 
     def start_with(
-        self, status: int, headers: Iterable[tuple[str, str]], data: bytes
+        self,
+        status: int,
+        reason: str,
+        headers: list[tuple[str, str]],
+        data: bytes,
     ) -> None:
         """Send the head and the first piece of the body together."""
-        self._write_piece(data, self._begin(status, list(headers)))
+        self._write_piece(data, self._begin(status, headers, None, reason))
 
     def _begin(
-        self, status: int, headers: list[tuple[str, str]], length: int | None = None
+        self,
+        status: int,
+        headers: list[tuple[str, str]],
+        length: int | None = None,
+        reason: str = "",
     ) -> bytes:
         """Decide the framing; the bytes of the head."""
         if self.started:
@@ -257,7 +271,7 @@ class Exchange:
             connection = CLOSE
         else:
             connection = PERSISTENT if is_current else KEEP_ALIVE
-        head = self._heads.get(status, headers, connection)
+        head = self._heads.get(status, headers, connection, reason)
         is_bodiless = self._is_bodiless(status)
         given = head.length
         if given is not None and given != length:
@@ -269,7 +283,7 @@ class Exchange:
                 raise ValueError(f"content-length: got {given}, the body is empty")
         if length is None and not is_current and not is_bodiless:
             # HTTP/1.0 has no chunks: the end of the connection ends the body.
-            head = self._heads.get(status, headers, CLOSE)
+            head = self._heads.get(status, headers, CLOSE, reason)
         self.started = True
         self.status = status
         self.persistent = not head.closes

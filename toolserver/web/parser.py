@@ -36,7 +36,7 @@ _NEVER_CACHED = frozenset(
 )
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9])\.([0-9])" % _TOKEN)
+_REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9]\.[0-9])" % _TOKEN)
 _REQUEST_START = re.compile(rb"%b(?: |\Z)" % _TOKEN)
 # Everything below 0x20 but tab, CR and LF, which are looked at one by one.
 _CONTROLS = bytes(set(range(0x20)) - {0x09, 0x0A, 0x0D}) + b"\x7f"
@@ -193,7 +193,10 @@ class HeadParser:
         if line < 0:
             if size and not _REQUEST_START.match(data):
                 raise Refused(400, "request line: does not start with a method")
-        elif size - line - 2 > limits.headers_size + 2:
+            _check_bytes(data[:size])
+            return
+        _read_request_line(data[:line])
+        if size - line - 2 > limits.headers_size + 2:
             raise _headers_too_large(limits)
         elif data.count(b"\r\n") - 1 > limits.headers_count:
             raise _too_many_headers(limits)
@@ -228,24 +231,15 @@ def _check_bytes(data: bytes) -> None:
 
 
 def _parse(data: bytes) -> Head:
-    line = data[: data.find(b"\r\n")]
-    match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
-        raise Refused(400, "request line: malformed")
-    method, target, major, minor = match.groups()
-    if (major, minor) not in ((b"1", b"1"), (b"1", b"0")):
-        raise Refused(505, "version: expected HTTP/1.1 or HTTP/1.0")
-    if method == b"CONNECT":
-        raise Refused(501, "CONNECT: this server is no proxy")
     head = Head()
     head.environ = None
-    head.method = method.decode("ascii")
-    head.http_version = "1.1" if minor == b"1" else "1.0"
+    line = data[: data.find(b"\r\n")]
+    head.method, target, head.http_version = _read_request_line(line)
     pairs = _read_fields(head, data)
     names = [name.lower() for name, _ in pairs]
     head.cached = _NEVER_CACHED.isdisjoint(names)
     host = _read_host(head, pairs, names)
-    _read_target(head, target.decode("ascii"), host)
+    _read_target(head, target, host)
     if head.host != host:
         # RFC 9112, section 3.2.2: the absolute form replaces the Host field.
         pairs = [pair for pair in pairs if pair[0].lower() != "host"]
@@ -254,6 +248,19 @@ def _parse(data: bytes) -> Head:
     _read_framing(head, names)
     _read_connection(head)
     return head
+
+
+def _read_request_line(line: bytes) -> tuple[str, str, str]:
+    """Method, target and version (RFC 9112, section 3)."""
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise Refused(400, "request line: malformed")
+    method, target, version = match.groups()
+    if version not in (b"1.1", b"1.0"):
+        raise Refused(505, "version: expected HTTP/1.1 or HTTP/1.0")
+    if method == b"CONNECT":
+        raise Refused(501, "CONNECT: this server is no proxy")
+    return method.decode("ascii"), target.decode("ascii"), version.decode("ascii")
 
 
 def _read_fields(head: Head, data: bytes) -> list[tuple[str, str]]:

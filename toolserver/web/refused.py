@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolserver.errors import InvalidRequest
 
-__all__ = ["Refused"]
+__all__ = ["BodyRefused", "Refused"]
 
 
 class Refused(InvalidRequest):
@@ -21,3 +21,11 @@ class Refused(InvalidRequest):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status  # type: ignore[misc]  # one class for every status
+
+
+class BodyRefused(Refused, OSError):
+    """A body that passes a limit, stalls, breaks off or is malformed.
+
+    It meets the handler where that reads the body. An `OSError`, too, since this is
+    what code that reads from any file is prepared for.
+    """

@@ -19,6 +19,7 @@ __all__ = [
     "PERSISTENT",
     "ReplyHead",
     "ReplyHeads",
+    "check_field",
     "date_line",
     "has_no_body",
     "refusal",
@@ -40,6 +41,18 @@ _STATUS_LINES = {
 }
 
 
+def check_field(name: str, value: str) -> None:
+    """Refuse a header field that cannot be sent as it is.
+
+    Raises:
+        ValueError: Its name is no token, or its value could end the field.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"header field: invalid name {name!r}")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(f"header field {name}: invalid value")
+
+
 class ReplyHead:
     """The bytes of a status line and its header fields, without framing and date.
 
@@ -53,15 +66,18 @@ class ReplyHead:
     __slots__ = ("block", "closes", "dated", "length")
 
     def __init__(
-        self, status: int, headers: tuple[tuple[str, str], ...], connection: int
+        self,
+        status: int,
+        reason: str,
+        headers: tuple[tuple[str, str], ...],
+        connection: int,
     ) -> None:
         self.length: int | None = None
         self.closes = connection == CLOSE
         self.dated = False
         lines = []
         for name, value in headers:
-            if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
-                raise ValueError(f"header field {name!r}: invalid name or value")
+            check_field(name, value)
             key = name.lower()
             if key == "content-length":
                 if not _LENGTH.fullmatch(value):
@@ -75,7 +91,7 @@ class ReplyHead:
                 lines.append(f"{name}: {value}\r\n")
         self.block = b"".join(
             (
-                _status_line(status),
+                _status_line(status, reason),
                 "".join(lines).encode("latin-1"),
                 _CONNECTION[CLOSE if self.closes else connection],
             )
@@ -89,7 +105,11 @@ class ReplyHeads:
         self._heads: dict[object, ReplyHead] = {}
 
     def get(
-        self, status: int, headers: list[tuple[str, str]], connection: int
+        self,
+        status: int,
+        headers: list[tuple[str, str]],
+        connection: int,
+        reason: str = "",
     ) -> ReplyHead:
         """The head of a reply.
 
@@ -97,15 +117,16 @@ class ReplyHeads:
             status: HTTP status, 200 to 599.
             headers: The header fields.
             connection: `PERSISTENT`, `KEEP_ALIVE` or `CLOSE`.
+            reason: The words behind the status; empty for the standard ones.
 
         Raises:
             ValueError: Status or fields cannot be sent.
         """
         fields = tuple(headers)
-        key = status, connection, fields
+        key = status, reason, connection, fields
         found = self._heads.get(key)
         if found is None:
-            found = ReplyHead(status, fields, connection)
+            found = ReplyHead(status, reason, fields, connection)
             if len(found.block) <= _CACHED_SIZE:
                 if len(self._heads) >= _CACHED_HEADS:
                     self._heads.clear()
@@ -113,9 +134,13 @@ class ReplyHeads:
         return found
 
 
-def _status_line(status: int) -> bytes:
+def _status_line(status: int, reason: str = "") -> bytes:
     if not 200 <= status <= 599:
         raise ValueError(f"status: got {status!r}, expected 200 to 599")
+    if reason:
+        if not _VALUE.fullmatch(reason):
+            raise ValueError("reason: contains a control character")
+        return f"HTTP/1.1 {status} {reason}\r\n".encode("latin-1")
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
 
 

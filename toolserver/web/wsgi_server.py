@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from toolserver.errors import AlreadyDone
 from toolserver.message import FileBody, Request, Response
 from toolserver.web.exchange import Exchange
 from toolserver.web.parser import Head
+from toolserver.web.reply import check_field
 
 __all__ = ["FileWrapper", "WSGIHandler", "environ_of"]
 
@@ -27,6 +29,8 @@ _Environ = dict[str, Any]
 _Application = Callable[[_Environ, Any], Iterable[bytes]]
 
 _FILE_BLOCK = 65536
+_KNOWN_STARTS = 1024
+_STATUS = re.compile(r"([2-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 
 
 class FileWrapper:
@@ -71,6 +75,7 @@ class WSGIHandler:
         self, application: _Application, environ: _Environ | None = None
     ) -> None:
         self._application = application
+        self._starts = _Starts()
         self._environ: _Environ = {
             "GATEWAY_INTERFACE": "CGI/1.1",
             "SCRIPT_NAME": "",
@@ -89,11 +94,11 @@ class WSGIHandler:
         Raises:
             AlreadyDone: It has sent its answer by ``write``.
         """
-        call = _Call(request)
+        call = _Call(request, self._starts)
         result = self._application(self._make_environ(request), call.start_response)
-        if type(result) is list and len(result) == 1 and not call.has_written:
-            # The common case: one block, whose length is known.
-            return _Response(*call.head(), result[0])
+        if type(result) is list and not call.has_written:
+            # The common case: all is here, so the length is known.
+            return _Response(*call.head(), b"".join(result))
         return _stream(call, result)
 
     def _make_environ(self, request: Request) -> _Environ:
@@ -151,27 +156,64 @@ def environ_of(request: Request) -> _Environ:
 class _Response(Response):
     """A response whose header fields are the application's alone."""
 
-    __slots__ = ()
+    __slots__ = ("reason",)
 
     def __init__(
         self,
         status: int,
+        reason: str,
         headers: list[tuple[str, str]],
         body: bytes | FileBody | Iterable[bytes],
     ) -> None:
         self.status = status
+        self.reason = reason
         self.headers = headers
         self.body = body
+
+
+class _Starts:
+    """Checks what applications give to ``start_response``.
+
+    PEP 3333 wants errors in it to be raised there, where the application can see
+    them. What was found right is remembered.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[object, tuple[int, str]] = {}
+
+    def check(self, status: str, headers: list[tuple[str, str]]) -> tuple[int, str]:
+        """Status and reason.
+
+        Raises:
+            ValueError: The status line or a header field cannot be sent.
+        """
+        key = status, *headers
+        found = self._known.get(key)
+        if found is None:
+            match = _STATUS.fullmatch(status)
+            if match is None:
+                raise ValueError(f"status: got {status!r}, expected '200 OK'")
+            for name, value in headers:
+                check_field(name, value)
+            found = int(match[1]), match[2] or ""
+            if len(self._known) >= _KNOWN_STARTS:
+                self._known.clear()
+            self._known[key] = found
+        return found
 
 
 class _Call:
     """One call of the application: what it gave to ``start_response``."""
 
-    __slots__ = ("_headers", "_request", "_status", "has_written")
+    __slots__ = ("_headers", "_reason", "_request", "_starts", "_status", "has_written")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, starts: _Starts) -> None:
         self._request = request
+        self._starts = starts
         self._status = 0
+        self._reason = ""
         self._headers: list[tuple[str, str]] = []
         self.has_written = False
 
@@ -189,7 +231,7 @@ class _Call:
                 exc_info = None  # the frames in it would keep themselves alive
         elif self._status:
             raise AssertionError("start_response: called twice without exc_info")
-        self._status = int(status[:3])
+        self._status, self._reason = self._starts.check(status, headers)
         self._headers = headers
         return self._write
 
@@ -200,11 +242,11 @@ class _Call:
             raise TypeError("write: this request has no writer")
         return writer
 
-    def head(self) -> tuple[int, list[tuple[str, str]]]:
-        """Status and header fields."""
+    def head(self) -> tuple[int, str, list[tuple[str, str]]]:
+        """Status, reason and header fields."""
         if not self._status:
             raise AssertionError("the application did not call start_response")
-        return self._status, self._headers
+        return self._status, self._reason, self._headers
 
     def _write(self, data: bytes) -> None:
         # An empty block must not send the head yet (PEP 3333, "Handling the
@@ -243,9 +285,9 @@ def _stream(call: _Call, result: Iterable[bytes]) -> Response:
             call.write_rest(pieces)
             raise AlreadyDone
         if first is None:
-            status, headers = call.head()
+            head = call.head()
             _close(result)
-            return _Response(status, headers, b"")
+            return _Response(*head, b"")
         return _Response(*call.head(), _Pieces(result, first, pieces))
     except BaseException:
         _close(result)
@@ -308,7 +350,7 @@ def _real_file(wrapper: FileWrapper, call: _Call) -> FileBody | None:
             return None
         offset = file.tell()
         length = max(0, facts.st_size - offset)
-        for name, value in call.head()[1]:
+        for name, value in call.head()[2]:
             if name.lower() == "content-length":
                 length = min(length, int(value))
         return _WrappedFile(wrapper, os.dup(descriptor), offset, length)
