@@ -1,0 +1,1 @@
+"""Toolserver and its peers, measured side by side: ``python -m benchmarks``."""
