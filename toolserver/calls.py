@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from toolserver.errors import Signal, ToolserverError
+from toolserver.plain import to_plain
 
 __all__ = ["Arguments", "Call", "Outcome"]
 
@@ -62,6 +63,9 @@ class Outcome(msgspec.Struct, eq=False):
 
         These are None, bool, int, float, str, bytes, Decimal, datetime, date, time,
         list and dict with str keys; whatever else the value holds becomes one of
-        them the way JSON would have it.
+        them, as `toolserver.plain.to_plain` tells.
+
+        Raises:
+            ApplicationError: Some part of the value has no plain form.
         """
-        return msgspec.to_builtins(self.value)
+        return to_plain(self.value)
