@@ -88,11 +88,11 @@ class StreamedBody:
 
     def _pull(self) -> bytes:
         """The next bytes of the body; empty at its end."""
+        if self._source is None:
+            raise ValueError("body: read after its request has ended")
         while not self._decoder.done:
             if self._failure is not None:
                 raise self._failure
-            if self._source is None:
-                raise ValueError("body: read after its request has ended")
             try:
                 piece = self._decoder.feed(self._source.receive())
                 self._received += len(piece)

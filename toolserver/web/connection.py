@@ -374,15 +374,16 @@ class Connection:
         self._exchange = None
         if self.state == CLOSED:
             return False
-        if exchange.broken or not exchange.persistent:
-            if body is not None:
-                body.detach()
+        is_skipped = body is None or self._skip_body(exchange, body)
+        if exchange.broken or not exchange.persistent or not is_skipped:
             self._end(exchange)
             return False
-        if body is not None:
-            body.detach()
-            if not self._finish_body():
-                return False
+        if self._decoder is not None and not self._decoder.done:
+            self.state = DRAIN
+            self._begin_body(0)
+            self._resume()
+            return False
+        self._decoder = None
         self._become_idle()
         if self._buffer and self._next():
             return True
@@ -392,43 +393,40 @@ class Connection:
             self._resume()
         return False
 
-    def stays_open(self) -> bool:
-        """Whether the connection can serve another request after this one."""
+    def stays_open(self, *, is_last_word: bool) -> bool:
+        """Whether the connection can serve another request after this one.
+
+        Args:
+            is_last_word: Whether nobody is going to read from the request's body.
+        """
         server = self._server
         if server.stopping or self.requests >= server.limits.keep_alive_requests:
             return False
         exchange = self._exchange
-        if exchange is None or exchange.body is None or self._decoder is None:
+        if exchange is None or exchange.body is None:
             return True
+        return not is_last_word or self._skip_body(exchange, exchange.body)
+
+    def _skip_body(self, exchange: Exchange, body: StreamedBody) -> bool:
+        """Skip what is here of an unread body; whether the rest is worth a wait."""
+        body.detach()
         decoder = self._decoder
-        if decoder.done:
+        if decoder is None or decoder.done:
             return True
-        if exchange.body.failure is not None:
+        if body.failure is not None or self._at_end:
             return False
         if exchange.head.expects_continue and not exchange.is_continued:
             # RFC 9110, section 10.1.1: the client may send the body or leave it.
             return False
-        return decoder.remaining is not None and decoder.remaining <= _DRAINED_BODY
-
-    def _finish_body(self) -> bool:
-        """Skip what the handler left of the body; whether it was all here."""
-        decoder = self._decoder
-        if decoder is None or decoder.done:
-            self._decoder = None
-            return True
         buffer, self._buffer = self._buffer, b""
-        decoder.feed(buffer)
+        try:
+            decoder.feed(buffer)
+        except Refused:
+            return False
         if decoder.done:
             self._buffer = decoder.rest
-            self._decoder = None
             return True
-        if self._at_end:
-            self._linger()
-            return False
-        self.state = DRAIN
-        self._begin_body(0)
-        self._resume()
-        return False
+        return decoder.remaining is not None and decoder.remaining <= _DRAINED_BODY
 
     def _become_idle(self) -> None:
         self.state = IDLE

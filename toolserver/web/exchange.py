@@ -68,8 +68,12 @@ class Wire(Protocol):
         """
         ...
 
-    def stays_open(self) -> bool:
-        """Whether the connection can serve another request after this one."""
+    def stays_open(self, *, is_last_word: bool) -> bool:
+        """Whether the connection can serve another request after this one.
+
+        Args:
+            is_last_word: Whether nobody is going to read from the request's body.
+        """
         ...
 
 
@@ -261,13 +265,15 @@ class Exchange:
         reason: str = "",
     ) -> bytes:
         """Decide the framing; the bytes of the head."""
-        if self.started:
-            raise RuntimeError("writer: the answer has already started")
         wire = self._wire
         if wire is None:
             raise ValueError("writer: used after its request has ended")
+        if self.started:
+            raise RuntimeError("writer: the answer has already started")
         is_current = self.head.http_version == "1.1"
-        if not (self.head.keep_alive and wire.stays_open()):
+        # What is sent piece by piece may still be made from the request's body.
+        is_last_word = length is not None
+        if not (self.head.keep_alive and wire.stays_open(is_last_word=is_last_word)):
             connection = CLOSE
         else:
             connection = PERSISTENT if is_current else KEEP_ALIVE
@@ -357,7 +363,7 @@ class Exchange:
         if wire is None:
             return
         keep = self.head.http_version == "1.1" and (
-            self.head.keep_alive and wire.stays_open()
+            self.head.keep_alive and wire.stays_open(is_last_word=True)
         )
         data = refusal(status, message, keep=keep)
         if self.head.method == "HEAD":

@@ -176,11 +176,7 @@ class HeadParser:
             raise _headers_too_large(limits)
         if data.count(b"\r\n") - 2 > limits.headers_count:
             raise _too_many_headers(limits)
-        if len(data) > limits.header_field and any(
-            len(field) > limits.header_field
-            for field in data[line + 2 :].split(b"\r\n")
-        ):
-            raise _field_too_long(limits)
+        _check_fields(data[line + 2 :], limits)
 
     def _check_part(self, data: bytes) -> None:
         """Refuse what cannot become a valid head whatever follows."""
@@ -198,10 +194,9 @@ class HeadParser:
         _read_request_line(data[:line])
         if size - line - 2 > limits.headers_size + 2:
             raise _headers_too_large(limits)
-        elif data.count(b"\r\n") - 1 > limits.headers_count:
+        if data.count(b"\r\n") - 1 > limits.headers_count:
             raise _too_many_headers(limits)
-        elif size - data.rfind(b"\n") - 1 > limits.header_field:
-            raise _field_too_long(limits)
+        _check_fields(data[line + 2 : size], limits)
         _check_bytes(data[:size])
 
 
@@ -209,8 +204,12 @@ def _request_line_too_long(limits: Limits) -> Refused:
     return Refused(414, f"request line: more than {limits.request_line} bytes")
 
 
-def _field_too_long(limits: Limits) -> Refused:
-    return Refused(431, f"header field: more than {limits.header_field} bytes")
+def _check_fields(fields: bytes, limits: Limits) -> None:
+    bound = limits.header_field
+    if len(fields) > bound and any(
+        len(field) > bound for field in fields.split(b"\r\n")
+    ):
+        raise Refused(431, f"header field: more than {bound} bytes")
 
 
 def _headers_too_large(limits: Limits) -> Refused:

@@ -21,6 +21,7 @@ __all__ = ["Pool", "Work"]
 
 #: Parked greenlets that are kept; more are let go after a burst.
 _PARKED = 256
+_KILL_TURNS = 50
 
 
 class Work(Protocol):
@@ -148,3 +149,8 @@ class Pool:
         self._parked.clear()
         for worker in list(self.workers):
             gevent.kill(worker)
+        # Who clings to life is left behind.
+        for _ in range(_KILL_TURNS):
+            if not self.workers:
+                break
+            gevent.sleep(0.01)

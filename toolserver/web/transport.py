@@ -299,9 +299,9 @@ class HTTPServer:
             self._is_empty.wait(timeout)
         if self._connections:
             log.warning("stop: %d connections were cut", len(self._connections))
-        self.pool.kill()
         for connection in list(self._connections):
             connection.reset()
+        self.pool.kill()
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
