@@ -2,6 +2,7 @@
 
 import gzip
 import importlib
+import sys
 import time
 import zlib
 
@@ -13,6 +14,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from toolserver.message import Response
+from toolserver.web import negotiation
 from toolserver.web.conditional import make_etag, matching_etag
 from toolserver.web.negotiation import (
     CODINGS,
@@ -72,6 +74,9 @@ class TestMediaTypes:
     def test_nothing_offered_is_nothing_chosen(self):
         assert choose_media_type(None, []) is None
         assert choose_media_type("*/*", []) is None
+
+    def test_what_is_no_media_type_is_never_chosen(self):
+        assert choose_media_type("*/*", ["nonsense", JSON]) == JSON
 
     @given(
         st.lists(
@@ -167,6 +172,11 @@ class TestCompression:
 
     def test_equal_bodies_give_equal_bytes(self):
         assert len({compress(BODY, "gzip") for _ in range(2)}) == 1
+
+    def test_codings_without_a_library_are_not_offered(self, monkeypatch):
+        for name in ("brotli", "compression.zstd", "backports.zstd"):
+            monkeypatch.setitem(sys.modules, name, None)
+        assert list(negotiation._compressors()) == ["gzip", "deflate"]
 
     def test_unknown_codings_are_refused(self):
         with pytest.raises(LookupError, match="lzw"):

@@ -25,6 +25,8 @@ from toolserver.message import FileBody, Headers, Request, Response
 from toolserver.settings import Limits, ServerSettings, StaticSettings
 from toolserver.web.conditional import format_date
 from toolserver.web.filecache import FileCache
+from toolserver.web.files import ListedFile, open_file
+from toolserver.web.listings import listing
 from toolserver.web.mediatypes import media_type_of
 from toolserver.web.static import StaticFiles
 from toolserver.web.transport import HTTPServer
@@ -238,6 +240,51 @@ class TestMemory:
         for name in "bcdb":
             ask(files, f"/{name}")
             assert ask(files, "/a.txt") is kept
+
+    def test_a_folder_and_its_index_count_once(self, www, files):
+        (www / "sub").mkdir()
+        (www / "sub" / "index.html").write_bytes(TEXT)
+        for path in ("/sub/", "/sub", "/sub/", "/sub"):
+            ask(files, path)
+        assert len(files._cache) == 1
+        (www / "sub" / "index.html").unlink()
+        assert ask(files, "/sub/") is None
+        assert files._cache.size == 0
+
+    def test_a_file_replaced_between_a_look_and_its_opening(
+        self, files, www, monkeypatch
+    ):
+        ask(files, "/large.bin").close()
+
+        def replace_first(root, names):
+            (www / "large.bin").write_bytes(LARGE[:-1])
+            return open_file(root, names)
+
+        monkeypatch.setattr("toolserver.web.static.open_file", replace_first)
+        answer = ask(files, "/large.bin", range=f"bytes=0-{len(LARGE)}")
+        size = len(LARGE) - 1
+        assert field(answer, "Content-Range") == f"bytes 0-{size - 1}/{size}"
+        assert field(answer, "ETag").endswith(f'-{size:x}"')
+        assert content(answer) == LARGE[:-1]
+
+    @pytest.mark.parametrize("times", [1, 3])
+    def test_a_file_written_while_it_is_read(self, files, www, monkeypatch, times):
+        written = []
+        pread = os.pread
+
+        def write_after(opened, size, offset):
+            found = pread(opened, size, offset)
+            if len(written) < times:
+                written.append(b"x")
+                (www / "a.txt").write_bytes(TEXT + b"".join(written))
+            return found
+
+        monkeypatch.setattr(os, "pread", write_after)
+        answer = ask(files, "/a.txt")
+        assert isinstance(answer.body, bytes if times == 1 else FileBody)
+        monkeypatch.undo()
+        assert content(answer) == TEXT + b"x" * times
+        assert field(answer, "ETag").endswith(f'-{len(TEXT) + times:x}"')
 
     def test_no_memory_at_all(self, www):
         files = StaticFiles(www, StaticSettings(cache_size=0, cached_file=0))
@@ -511,6 +558,13 @@ class TestFolders:
         files = StaticFiles(docs.parent, settings)
         assert ask(files, "/docs/").body == b"<p>index"
 
+    def test_index_names_lead_nowhere_else(self, docs):
+        (docs.parent / ".htm").write_bytes(b"hidden")
+        settings = StaticSettings(index=("../a.txt", "../.htm", ".htm", "/a.txt", ""))
+        files = StaticFiles(docs.parent, settings)
+        assert ask(files, "/docs/") is None
+        assert ask(files, "/") is None
+
     def test_an_index_that_is_a_folder_is_none(self, docs, files):
         (docs / "index.html").unlink()
         (docs / "index.html").mkdir()
@@ -652,6 +706,17 @@ class TestListings:
         request = Request().replace(raw_path=target.removeprefix("http://h"))
         assert content(listed.serve(request)) == name
 
+    def test_extremes(self):
+        files = [
+            ListedFile("huge", False, 5 * 1024**5, 1e18),
+            ListedFile("edge", False, 1024**2 - 1, -1e18),
+            ListedFile("mid", False, 1536, 0),
+        ]
+        text = listing("/", files, has_more=False).body.decode()
+        assert "5120.0 TiB" in text
+        assert "1.0 MiB" in text
+        assert "1.5 KiB" in text
+
     def test_says_where_it_ends(self, listed, www, monkeypatch):
         monkeypatch.setattr("toolserver.web.static._LISTED", 1)
         assert b"more files than are listed" in self.page(listed)[0].body
@@ -704,6 +769,14 @@ class TestTrouble:
             files = StaticFiles(root, StaticSettings())
             assert ask(files, "/pass/a.txt").body == TEXT
             (root / "pass").chmod(0o700)
+
+    def test_other_failures_are_told(self, files, monkeypatch):
+        def fail(root, names):
+            raise OSError(errno.EIO, "broken disk")
+
+        monkeypatch.setattr("toolserver.web.static.open_file", fail)
+        with pytest.raises(OSError, match="broken disk"):
+            ask(files, "/a.txt")
 
     def test_no_descriptors_are_left_open(self, files, www):
         (www / "sub").mkdir()

@@ -154,8 +154,11 @@ class StaticFiles:
         if names[-1]:
             return self._load(path, names)
         for index in self._settings.index:
+            names = path_names(path + index)
+            if names is None:
+                continue
             try:
-                return self._load(path, [*names[:-1], index])
+                return self._load(path, names)
             except (FileNotFoundError, IsADirectoryError):
                 continue
         raise IsADirectoryError(errno.EISDIR, "no index file")
