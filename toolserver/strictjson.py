@@ -2,7 +2,7 @@
 
 msgspec decodes fast and strictly, but keeps the last of repeated keys, and has no
 bound on depth but the interpreter's. Both are checked here on the raw text, by
-counting first: only a text that could break a rule is read a second time.
+counting first: only a text that could break a rule is looked at a second time.
 
 Spec: RFC 8259; RFC 7493 (I-JSON) on repeated names and on numbers.
 """
@@ -17,29 +17,36 @@ from typing import Any
 import msgspec
 
 from toolserver.errors import ApplicationError, ParseError
+from toolserver.plain import to_plain
 
 __all__ = ["decode", "encode"]
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(rb"[][{}]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# A string that is not closed reaches to the end: what is in it is no structure.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_OPENING = frozenset(b"[{")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def decode(text: bytes, *, max_depth: int = 64) -> Any:
     """Read one JSON value.
 
     Args:
-        text: UTF-8, without a byte order mark.
+        text: UTF-8; a byte order mark in front is ignored (RFC 8259, section 8.1).
         max_depth: How deep containers may be nested.
 
     Returns:
         Plain values.
 
     Raises:
-        ParseError: Not well-formed, a key repeated within one object, or nested
-            deeper than `max_depth`.
+        ParseError: Not well-formed, a key repeated within one object, nested
+            deeper than `max_depth`, or a number that has no value here: beyond
+            the range of a double, or of more than 4300 digits.
     """
+    if text.startswith(_BYTE_ORDER_MARK):
+        text = text[len(_BYTE_ORDER_MARK) :]
     if text.count(b"[") + text.count(b"{") > max_depth:
         _check_depth(text, max_depth)
     try:
@@ -50,7 +57,7 @@ def decode(text: bytes, *, max_depth: int = 64) -> Any:
         raise ParseError(f"JSON nested deeper than {max_depth}") from error
     # Each key has a colon, so equal numbers mean that no key was lost.
     if text.count(b":") != _count_keys(value):
-        _check_keys(text)
+        _check_keys(text, value)
     return value
 
 
@@ -58,7 +65,7 @@ def encode(value: Any) -> bytes:
     """Write a value as JSON.
 
     Args:
-        value: Anything that msgspec can encode.
+        value: Anything; it is made plain first.
 
     Returns:
         UTF-8.
@@ -66,12 +73,13 @@ def encode(value: Any) -> bytes:
     Raises:
         ApplicationError: The value holds what JSON cannot carry, such as NaN.
     """
+    plain = to_plain(value)
     try:
-        text = _encoder.encode(value)
+        text = _encoder.encode(plain)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ApplicationError(f"result cannot be sent as JSON: {error}") from error
     # msgspec writes NaN and infinities as null; a text without null has none.
-    if b"null" in text and _has_nonfinite(value):
+    if b"null" in text and _has_nonfinite(plain):
         raise ApplicationError("result cannot be sent as JSON: NaN or Infinity")
     return text
 
@@ -81,22 +89,42 @@ def _lower_first(text: str) -> str:
 
 
 def _count_keys(value: Any) -> int:
-    if type(value) is dict:
-        return len(value) + sum(map(_count_keys, value.values()))
-    if type(value) is list:
-        return sum(map(_count_keys, value))
-    return 0
+    kind = value.__class__
+    if kind is dict:
+        count = len(value)
+        value = value.values()
+    elif kind is list:
+        count = 0
+    else:
+        return 0
+    # Every request comes through here: most members are no containers, and calling
+    # this function for them would double the cost.
+    for member in value:
+        kind = member.__class__
+        if kind is dict or kind is list:
+            count += _count_keys(member)
+    return count
+
+
+def _without_strings(text: bytes) -> bytes:
+    if b"\\" not in text:
+        return b"".join(text.split(b'"')[::2])
+    return _STRING.sub(b"", text)
 
 
 def _check_depth(text: bytes, max_depth: int) -> None:
     depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", text)):
-        depth += 1 if bracket in b"[{" else -1
+    for bracket in _without_strings(text).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in _OPENING else -1
         if depth > max_depth:
             raise ParseError(f"JSON nested deeper than {max_depth}")
 
 
-def _check_keys(text: bytes) -> None:
+def _check_keys(text: bytes, value: Any) -> None:
+    # Outside of strings a colon always belongs to a key.
+    if _without_strings(text).count(b":") == _count_keys(value):
+        return
+
     def unique(pairs: list[tuple[str, Any]]) -> None:
         seen = set()
         for key, _ in pairs:
@@ -106,16 +134,14 @@ def _check_keys(text: bytes) -> None:
 
     # The numbers were read already; here they only cost time.
     json.loads(text, object_pairs_hook=unique, parse_int=str, parse_float=str)
+    raise ParseError("key repeated in a JSON object")
 
 
-def _has_nonfinite(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, (str, bytes, int)) or value is None:
-        return False
-    if isinstance(value, dict):
-        return any(map(_has_nonfinite, value.values()))
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(map(_has_nonfinite, value))
-    plain = msgspec.to_builtins(value)
-    return type(plain) is not type(value) and _has_nonfinite(plain)
+def _has_nonfinite(plain: Any) -> bool:
+    if type(plain) is float:
+        return not math.isfinite(plain)
+    if type(plain) is dict:
+        return any(map(_has_nonfinite, plain.values()))
+    if type(plain) is list:
+        return any(map(_has_nonfinite, plain))
+    return False
