@@ -24,11 +24,11 @@ import msgspec
 from toolserver.errors import SettingsError
 from toolserver.expectations import Unfit, checked
 from toolserver.settings import Settings
+from toolserver.switches import Given
 from toolserver.tomllines import statements
 
 __all__ = [
     "Configuration",
-    "Override",
     "load",
     "parse_toml",
     "sections",
@@ -41,21 +41,6 @@ _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)",
 
 T = TypeVar("T")
 Fields = Mapping[str, msgspec.structs.FieldInfo]
-
-
-@dataclass(frozen=True)
-class Override:
-    """A setting given on the command line.
-
-    Attributes:
-        key: ``"section.name"``.
-        value: The value, as text.
-        origin: The switch.
-    """
-
-    key: str
-    value: str
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -121,14 +106,14 @@ def load(
     file: Path | None = None,
     *,
     environment: Mapping[str, str] | None = None,
-    overrides: Sequence[Override] = (),
+    switches: Sequence[Given] = (),
 ) -> Configuration:
     """Read the settings.
 
     Args:
         file: The configuration file, or None for none.
         environment: Variables, by name.
-        overrides: What was given on the command line.
+        switches: What was given on the command line.
 
     Returns:
         The settings with their origins.
@@ -142,7 +127,7 @@ def load(
     if file is not None:
         reader.read_file(file)
     reader.read_environment(environment)
-    reader.read_overrides(overrides)
+    reader.read_switches(switches)
     made: dict[str, Any] = {
         name: cls(**reader.values[name]) for name, cls in reader.classes.items()
     }
@@ -233,11 +218,10 @@ class _Reader:
                 value = environment[variable]
                 self._set(section, name, value, variable, from_text=True)
 
-    def read_overrides(self, overrides: Sequence[Override]) -> None:
-        for override in overrides:
-            section, _, name = override.key.partition(".")
-            value, origin = override.value, override.origin
-            self._set(section, name, value, origin, from_text=True)
+    def read_switches(self, switches: Sequence[Given]) -> None:
+        for given in switches:
+            section, _, name = given.key.partition(".")
+            self._set(section, name, given.value, given.name, from_text=True)
 
     def _set(
         self,

@@ -71,6 +71,8 @@ def checked(type_: Any, value: Any, *, from_text: bool = False) -> Any:
         if words:
             raise Unfit(f"got {got}, expected {words}") from error
         raise Unfit(f"got {got}: {_lowered(str(error))}") from error
+    except NotImplementedError as error:
+        raise TypeError(str(error)) from error
     # Neither is a length of time nor a size, and JSON has neither.
     if isinstance(found, float) and not math.isfinite(found):
         raise Unfit(f"got {found}, expected {expected(type_)}")
@@ -159,6 +161,10 @@ def _lowered(text: str) -> str:
 
 
 def _convert_further(type_: type, value: Any) -> Any:
-    if type_ is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"{type_.__name__} cannot be set in a file")
+    if isinstance(value, type_):
+        return value
+    if type_ is not Path:
+        raise NotImplementedError(f"nothing is converted to {type_.__name__}")
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    return Path(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["SWITCHES", "Switch", "arguments"]
+__all__ = ["SET", "SWITCHES", "Given", "Switch", "arguments"]
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,37 @@ SWITCHES = (
 SET = "--set"
 
 
-def arguments(given: Iterable[tuple[str, str, str]]) -> list[str]:
+@dataclass(frozen=True)
+class Given:
+    """A setting that was given by a switch.
+
+    Attributes:
+        name: The switch.
+        key: ``"section.name"`` of the setting.
+        value: Its value, as text.
+    """
+
+    name: str
+    key: str
+    value: str
+
+
+def arguments(given: Iterable[Given]) -> list[str]:
     """The switches as arguments of a process.
 
     Args:
-        given: Switch, key and value of each.
+        given: What was given.
 
     Returns:
         Arguments.
     """
+    valued = {switch.name for switch in SWITCHES if switch.metavar}
     found = []
-    for name, key, value in given:
-        if name == SET:
-            found.append(f"{SET}={key}={value}")
-        elif any(switch.name == name and switch.metavar for switch in SWITCHES):
-            found.append(f"{name}={value}")
+    for each in given:
+        if each.name == SET:
+            found.append(f"{SET}={each.key}={each.value}")
         else:
-            found.append(name)
+            found.append(
+                f"{each.name}={each.value}" if each.name in valued else each.name
+            )
     return found

@@ -29,7 +29,7 @@ COMMANDS = {
     "stop": ("lifecycle", "Stop the server and wait until it has ended."),
     "restart": ("lifecycle", "Stop the server and start it again."),
     "status": ("lifecycle", "Tell whether the server runs, and where."),
-    "tools": ("inspect", "List the tools of the running server."),
+    "tools": ("remote", "List the tools of the running server."),
     "call": ("remote", "Call a method of a running server."),
     "config": ("homes", "Show the settings in force and where they were set."),
 }

@@ -1,0 +1,147 @@
+"""The commands that ask a running server: ``call`` and ``tools``."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+import click
+
+from toolserver.cli.group import NOT_RUNNING, Fail
+from toolserver.cli.wire import PROTOCOLS, Server
+from toolserver.home import Home
+from toolserver.pidfile import find_server
+
+__all__ = ["call", "tools"]
+
+_NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
+
+_url = click.option("--url", help="The server; by default that of the home.")
+_ca = click.option(
+    "--ca", metavar="FILE", default="", help="Certificates to trust, as PEM."
+)
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    metavar="SECONDS",
+    help="Time to wait for the answer; 60 by default.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("arguments", nargs=-1, metavar="[[NAME=]VALUE]...")
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOLS, case_sensitive=False),
+    help="RPC mechanism; JSONRPC by default.",
+)
+@_url
+@_ca
+@_timeout
+@_json
+@click.pass_obj
+def call(
+    given: str | None,
+    /,
+    name: str,
+    arguments: tuple[str, ...],
+    protocol: str | None,
+    url: str | None,
+    ca: str,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Call a method of a running server.
+
+    NAME is the full name, such as shop.orders.place. An argument is given by
+    position, or by name as NAME=VALUE. A value is JSON if it can be read as such
+    (3, true, [1, 2], "3"), else text.
+
+    The result is printed: text as it is, other values as JSON. A failure of the
+    call is one line on standard error, and the exit code 1.
+    """
+    named: dict[str, Any] = {}
+    args = []
+    for argument in arguments:
+        found = _NAMED.fullmatch(argument)
+        if found is None:
+            args.append(_value(argument))
+        elif found[1] in named:
+            raise click.UsageError(f"{found[1]}: given twice")
+        else:
+            named[found[1]] = _value(found[2])
+    server = Server(url or _local_url(given), timeout=timeout, ca=ca)
+    result = server.call(protocol or "JSONRPC", name, args, named)
+    if as_json or not isinstance(result, str):
+        if result is not None or as_json:
+            click.echo(json.dumps(result, ensure_ascii=False, default=_plain, indent=2))
+    else:
+        click.echo(result, nl=not result.endswith("\n"))
+
+
+@click.command()
+@click.argument("namespace", required=False)
+@_url
+@_ca
+@_timeout
+@_json
+@click.pass_obj
+def tools(
+    given: str | None,
+    /,
+    namespace: str | None,
+    url: str | None,
+    ca: str,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """List the tools of the running server, with their methods and signatures.
+
+    With NAMESPACE only that tool, and what its methods are for.
+    """
+    server = Server(url or _local_url(given), timeout=timeout, ca=ca)
+
+    def ask(method: str, *args: Any) -> Any:
+        return server.call("JSONRPC", f"system.{method}", args, {})
+
+    names = [namespace] if namespace is not None else ask("listTools")
+    found = {name: ask("describe", name) for name in names}
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    for name, methods in found.items():
+        click.echo(name or "(root)")
+        for method in methods:
+            click.echo(f"  {method['name']}{method['signature']}")
+            if namespace is not None and method["summary"]:
+                click.echo(f"      {method['summary']}")
+
+
+def _local_url(given: str | None) -> str:
+    home = Home.find(given)
+    found = find_server(home)
+    if found is None or found.url is None:
+        raise Fail(
+            f"not running: no server of {home.path}; start it, or give --url",
+            NOT_RUNNING,
+        )
+    return found.url
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _plain(value: Any) -> Any:
+    """What XML-RPC has and JSON has not."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return value.isoformat()

@@ -1,0 +1,246 @@
+"""Starts the server as a process of its own, and stops it.
+
+The server is executed afresh, in a new session: a fork of a process that has loaded
+half of everything would inherit it. Through a pipe it says that it is ready, or why
+it cannot start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import toolserver
+from toolserver.errors import StartError
+from toolserver.home import Home
+from toolserver.pidfile import State, find_server, is_same
+
+__all__ = ["check", "server_command", "server_environment", "start", "stop"]
+
+#: Seconds in which a server has to be ready.
+START_S = 300.0
+#: Seconds beyond those of its running calls that a server gets to stop.
+_GRACE_S = 10.0
+_STEP_S = 0.05
+
+
+def server_command(home: Home, arguments: Sequence[str]) -> list[str]:
+    """The command that executes the server.
+
+    Args:
+        home: The home.
+        arguments: Further arguments of `toolserver.serve`.
+
+    Returns:
+        The words of the command.
+    """
+    # -P: the current folder must not hide modules, and a home has folders "tools"
+    # and "config".
+    return [
+        *(sys.executable, "-P", "-m", "toolserver.serve"),
+        *("--home", str(home.path), *arguments),
+    ]
+
+
+def server_environment() -> dict[str, str]:
+    """The environment in which the server finds this very package."""
+    source = str(Path(toolserver.__file__).parent.parent)
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if source in known or Path(source).name in ("site-packages", "dist-packages"):
+        return dict(os.environ)
+    path = os.pathsep.join([source, *filter(None, known)])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def check(home: Home, arguments: Sequence[str] = ()) -> None:
+    """Try in a process of its own whether the server would load.
+
+    Args:
+        home: The home.
+        arguments: Further arguments of `toolserver.serve`.
+
+    Raises:
+        StartError: It would not; says why, in the words of the server.
+    """
+    trial = subprocess.run(  # noqa: S603  # our own interpreter
+        server_command(home, [*arguments, "--check"]),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd=home.path,
+        env=server_environment(),
+    )
+    if trial.returncode:
+        lines = trial.stderr.strip().removeprefix("Error: ")
+        raise StartError(lines or f"cannot be loaded ({_ending(trial.returncode)})")
+
+
+def start(home: Home, arguments: Sequence[str] = ()) -> State:
+    """Start the server and wait until it answers.
+
+    Args:
+        home: The home.
+        arguments: Further arguments of `toolserver.serve`.
+
+    Returns:
+        What the server tells of itself.
+
+    Raises:
+        StartError: It did not start; says why, in the words of the server.
+    """
+    home.prepare()
+    error_log = home.log / "error.log"
+    reader, writer = os.pipe()
+    command = server_command(home, [*arguments, "--detached", f"--ready-fd={writer}"])
+    with open(error_log, "ab", opener=_open_log) as log:
+        begin = log.tell()
+        try:
+            process = subprocess.Popen(  # noqa: S603  # our own interpreter
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[writer],
+                cwd=home.path,
+                env=server_environment(),
+            )
+        finally:
+            os.close(writer)
+    try:
+        told = _read_report(reader, START_S)
+    except TimeoutError:
+        raise StartError(
+            f"not ready after {START_S:.0f} s, but still starting (pid {process.pid}); "
+            f"see {error_log}"
+        ) from None
+    except BaseException:
+        # The one who asked has gone; nobody would know of a server half started.
+        process.terminate()
+        raise
+    finally:
+        os.close(reader)
+    if "error" in told:
+        process.wait()
+        raise StartError(told["error"])
+    if "pid" not in told:
+        raise StartError(
+            f"the server ended before it was ready ({_ending(process.wait())}); "
+            f"see {error_log}:{_tail(error_log, begin)}"
+        )
+    # It goes on without us: nobody has to wait for it.
+    process.returncode = 0
+    return State(**{**told, "urls": tuple(map(tuple, told["urls"]))})
+
+
+def _open_log(path: str, flags: int) -> int:
+    # Logs may tell what is nobody else's business.
+    return os.open(path, flags, 0o640)
+
+
+def _read_report(reader: int, timeout: float) -> Mapping[str, Any]:
+    """What the server says through the pipe; nothing if it ended without a word."""
+    deadline = time.monotonic() + timeout
+    data = b""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([reader], [], [], left)[0]:
+            raise TimeoutError
+        piece = os.read(reader, 65536)
+        if not piece:
+            break
+        data += piece
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _tail(file: Path, begin: int) -> str:
+    """The last lines of what was added to a log, below each other."""
+    with file.open("rb") as log:
+        log.seek(begin)
+        lines = log.read(1_000_000).decode("utf-8", "replace").splitlines()[-5:]
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def stop(home: Home, *, force: bool = False) -> State | None:
+    """Stop the server and wait until it has ended.
+
+    Args:
+        home: The home.
+        force: Whether a server that does not end in time is killed.
+
+    Returns:
+        What was known of the server, or None where none ran.
+
+    Raises:
+        StartError: It cannot be stopped, or has not ended in time.
+    """
+    found = find_server(home)
+    if found is None:
+        return None
+    _signal(home, found.pid, signal.SIGTERM)
+    patience = found.stop_timeout + _GRACE_S
+    if _has_ended(home, found.pid, patience):
+        return found
+    if not force:
+        raise StartError(
+            f"still stopping after {patience:.0f} s (pid {found.pid}); "
+            "'tsctl stop --force' kills it"
+        )
+    _signal(home, found.pid, signal.SIGKILL)
+    if not _has_ended(home, found.pid, _GRACE_S):
+        raise StartError(f"cannot be killed (pid {found.pid})")
+    return found
+
+
+def _signal(home: Home, pid: int, number: signal.Signals) -> None:
+    try:
+        if not hasattr(os, "pidfd_open"):
+            os.kill(pid, number)
+            return
+        # A descriptor keeps the pid from becoming another process's meanwhile.
+        descriptor = os.pidfd_open(pid)
+        try:
+            if is_same(home, pid):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise StartError(
+            f"the server (pid {pid}) belongs to another user, who has to stop it"
+        ) from error
+
+
+def _has_ended(home: Home, pid: int, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while True:
+        # By its lock, not its pid: that may linger until somebody waits for it.
+        found = find_server(home)
+        if found is None or found.pid != pid:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_STEP_S)

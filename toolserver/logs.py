@@ -1,0 +1,252 @@
+r"""The error log and the access log.
+
+What came from the network cannot forge a line: control characters, line ends, quotes
+and all that is not ASCII are written as ``\xNN``, and long fields are cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import traceback
+from json.encoder import encode_basestring_ascii
+from pathlib import Path
+
+from toolserver.contexts import current
+from toolserver.linewriter import LineWriter
+from toolserver.message import Request
+from toolserver.settings import LogSettings
+
+__all__ = ["AccessLog", "ErrorLog", "Logs", "escape"]
+
+#: Length of a field that came from the network.
+FIELD = 1024
+#: Length of the message of an error, and of its traceback.
+MESSAGE = 16 * 1024
+_REFUSED = re.compile(r"[^\x20-\x7e]|[\"\\]")
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|[\\](?=x)")
+
+
+def escape(text: str) -> str:
+    r"""Write text from the network so that it stays within its field.
+
+    Args:
+        text: The text; surrogates stand for bytes that are not UTF-8.
+
+    Returns:
+        Printable ASCII without quotes, at most 1 KiB of the text; each other byte,
+        and the backslash, as ``\xNN``.
+    """
+    if len(text) > FIELD:
+        text = text[:FIELD] + "..."
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return _REFUSED.sub(_as_hex, text)
+
+
+def _as_hex(found: re.Match[str]) -> str:
+    data = found[0].encode(
+        "utf-8", "surrogateescape" if _is_byte(found[0]) else "replace"
+    )
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def _is_byte(character: str) -> bool:
+    return "\udc80" <= character <= "\udcff"
+
+
+class AccessLog:
+    """Writes a line for each answer that was sent.
+
+    The combined format is that of Apache and nginx. A JSON line also has the id of
+    the request, the host that was asked for, and the time that the answer took.
+
+    Args:
+        writer: Where the lines go.
+        form: ``"combined"`` or ``"json"``.
+    """
+
+    def __init__(self, writer: LineWriter, form: str = "combined") -> None:
+        self._emit = writer.write
+        self._second = -1
+        self._moment = ""
+        self.write = self._write_json if form == "json" else self._write_combined
+
+    def _write_combined(
+        self, request: Request, status: int, sent: int, seconds: float
+    ) -> None:
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            # The names of months are English in any locale.
+            moment = time.localtime(self._second)
+            month = _MONTHS[3 * moment.tm_mon - 3 : 3 * moment.tm_mon]
+            self._moment = time.strftime(f"%d/{month}/%Y:%H:%M:%S %z", moment)
+        get = request.headers.get
+        peer = request.peer or "unix:"
+        client = request.notes.get("client") or "-"
+        target = request.target
+        referer = get("referer") or "-"
+        agent = get("user-agent") or "-"
+        method = request.method
+        sizes = len(target) <= FIELD and len(referer) <= FIELD and len(agent) <= FIELD
+        fields = f"{client}{method}{target}{referer}{agent}"
+        if not (
+            sizes
+            and fields.isascii()
+            and fields.isprintable()
+            and '"' not in fields
+            and "\\" not in fields
+            and " " not in client
+        ):
+            client = escape(client).replace(" ", "\\x20")
+            method, target = escape(method), escape(target)
+            referer, agent = escape(referer), escape(agent)
+        self._emit(
+            f'{peer} - {client} [{self._moment}] "{method} {target} '
+            f'HTTP/{request.http_version}" {status} {sent} "{referer}" "{agent}"\n'
+        )
+
+    def _write_json(
+        self, request: Request, status: int, sent: int, seconds: float
+    ) -> None:
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            moment = time.gmtime(self._second)
+            self._moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
+        get = request.headers.get
+        self._emit(
+            f'{{"time":"{self._moment}","request_id":'
+            f"{_quoted(request.notes.get('request_id'))},"
+            f'"peer":{_quoted(request.peer)},'
+            f'"client":{_quoted(request.notes.get("client"))},'
+            f'"method":{_quoted(request.method)},"host":{_quoted(request.host)},'
+            f'"target":{_quoted(request.target)},'
+            f'"protocol":"HTTP/{request.http_version}",'
+            f'"status":{status},"sent":{sent},"seconds":{seconds:.6f},'
+            f'"referer":{_quoted(get("referer"))},'
+            f'"agent":{_quoted(get("user-agent"))}}}\n'
+        )
+
+
+def _quoted(text: str | None) -> str:
+    if text is None:
+        return "null"
+    if len(text) > FIELD:
+        text = text[:FIELD] + "..."
+    return encode_basestring_ascii(text).replace("\x7f", "\\u007f")
+
+
+class ErrorLog(logging.Handler):
+    """Writes the records of `logging`, with what is known of the running call.
+
+    A record is one line: time, level, logger, in brackets request id, client and
+    method as far as there are any, and the message. A traceback follows indented,
+    so that no text of an exception passes for a record.
+
+    Args:
+        writers: Where the lines go.
+    """
+
+    def __init__(self, *writers: LineWriter) -> None:
+        super().__init__()
+        self._writers = writers
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Have a record written, without a lock: it would bar native threads."""
+        passed = self.filter(record)
+        if passed:
+            self.emit(record)
+        return bool(passed)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a record written."""
+        try:
+            text = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        for writer in self._writers:
+            writer.write(text)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record, with the end of its last line."""
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        message = _printable(record.getMessage()[:MESSAGE])
+        lines = [
+            f"{moment},{int(record.msecs):03d} {record.levelname} "
+            f"{record.name}:{_about_call()} {message}"
+        ]
+        if record.exc_info and record.exc_info[0] is not None:
+            text = "".join(traceback.format_exception(*record.exc_info))
+            # The end of a traceback tells more than its begin.
+            lines += [f"  {_printable(row)}" for row in text[-MESSAGE:].splitlines()]
+        if record.stack_info:
+            lines += [f"  {_printable(row)}" for row in record.stack_info.splitlines()]
+        return "\n".join(lines) + "\n"
+
+
+def _about_call() -> str:
+    context = current()
+    if context is None:
+        return ""
+    facts = [context.request_id]
+    if context.client:
+        facts.append(f"client={escape(context.client)}")
+    if context.method:
+        namespace = getattr(context.tool, "namespace", "")
+        method = f"{namespace}.{context.method}" if namespace else context.method
+        facts.append(f"method={escape(method)}")
+    if context.job_id:
+        facts.append(f"job={context.job_id}")
+    return f" [{' '.join(facts)}]"
+
+
+def _printable(text: str) -> str:
+    """Text with its control characters escaped; other scripts stay readable."""
+    return text if text.isprintable() else _UNPRINTABLE.sub(_as_hex, text)
+
+
+class Logs:
+    """The logs of one server process; `logging` writes to them from now on.
+
+    Args:
+        folder: Where the files are.
+        settings: What is written.
+        to_terminal: Whether errors go to standard error, too.
+
+    Attributes:
+        access: The access log, or None where none is kept.
+
+    Raises:
+        StartError: A file cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, settings: LogSettings, *, to_terminal: bool
+    ) -> None:
+        errors = LineWriter(folder / "error.log")
+        self._writers = [errors]
+        if to_terminal:
+            self._writers.append(LineWriter(descriptor=2))
+        self._handler = ErrorLog(*self._writers)
+        self.access: AccessLog | None = None
+        if settings.access:
+            lines = LineWriter(folder / "access.log", report_to=errors)
+            self._writers.append(lines)
+            self.access = AccessLog(lines, settings.format)
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        root.setLevel(settings.level.upper())
+        logging.captureWarnings(True)
+
+    def close(self) -> None:
+        """Write what is left, and leave `logging` as it was."""
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(self._handler)
+        # The error log last: the others report their losses to it.
+        for writer in reversed(self._writers):
+            writer.close()
