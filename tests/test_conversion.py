@@ -134,6 +134,9 @@ def test_values_that_fit_already_are_kept(hint, value, expected):
             "x.radius: missing; or x.side: expected float, got str 'a'",
         ),
         (str, 1, "x: expected str, got int 1"),
+        (Point, ["a"], "x[0]: expected int, got str"),
+        (list[Point], [[1, "a"]], "x[0][1]: expected int, got str"),
+        (Point, {"x": 1}, "x: expected Point, got dict of 1"),
         (
             dt.date,
             "2026-13-01",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 
 import pytest
 
@@ -162,6 +163,19 @@ def test_a_hint_that_cannot_be_resolved_is_named():
         def method(self, a: Missing): ...  # noqa: F821
 
     with pytest.raises(StartError, match=r"Unknown\.method: type hint .*Missing"):
+        describe_tool(Unknown)
+
+
+def test_a_record_whose_hints_cannot_be_resolved_is_named():
+    @dataclasses.dataclass
+    class Local:
+        member: NotThere  # noqa: F821
+
+    class Unknown(StandardTool):
+        def method(self, a): ...
+
+    Unknown.method.__annotations__["a"] = Local
+    with pytest.raises(StartError, match=r"Unknown\.method: .*NotThere"):
         describe_tool(Unknown)
 
 

@@ -21,6 +21,8 @@ __all__ = ["convert"]
 
 _TRUE = frozenset({"true", "1", "on", "yes"})
 _FALSE = frozenset({"false", "0", "off", "no"})
+#: How msgspec tells of a part that does not fit.
+_INNER = re.compile(r"Expected `(.+?)`, got `(.+?)` - at `\$(.+)`")
 #: Values longer than this are not repeated in error messages.
 _SHOWN = 60
 
@@ -99,6 +101,9 @@ def _walk(type_: Type, value: Any, path: str, lax: bool, reason: str) -> Any:
         sequence = (list, tuple, set, frozenset)
         if isinstance(value, sequence) and _fits_length(type_, value):
             return _walk_elements(type_, value, path, lax, reason)
+    inner = _INNER.fullmatch(reason)
+    if inner is not None:
+        raise InvalidParams(f"{path}{inner[3]}: expected {inner[1]}, got {inner[2]}")
     raise InvalidParams(f"{path}: {_complaint(type_, value, reason)}")
 
 

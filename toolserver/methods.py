@@ -217,7 +217,7 @@ def describe_method(
     positional = 0
     rest = extra = None
     for parameter in parameters:
-        type_ = Type(hints.get(parameter.name, Any))
+        type_ = _type_of(hints.get(parameter.name, Any), source)
         if type_.kind is Kind.OBJECT and facts.get("exported", True):
             raise StartError(
                 f"{source}: parameter {parameter.name}: values of type {type_.name} "
@@ -238,7 +238,16 @@ def describe_method(
         positional=positional,
         rest=rest,
         extra=extra,
-        returns=Type(hints.get("return", Any)),
+        returns=_type_of(hints.get("return", Any), source),
         doc=inspect.getdoc(plain) or "",
         **facts,
     )
+
+
+def _type_of(hint: Any, source: str) -> Type:
+    try:
+        return Type(hint)
+    except Exception as error:  # hints inside the hint are evaluated here
+        raise StartError(
+            f"{source}: type hint {hint} cannot be used: {error}"
+        ) from error

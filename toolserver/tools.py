@@ -217,10 +217,12 @@ class Tool(metaclass=ToolMeta, framework=True):
         two processes run it at once. It has to stand being run again.
         """
 
-    def on_start(self, **options: Any) -> None:
+    # Declared so that a tool may name its options, or have none.
+    def on_start(self, *args: Any, **options: Any) -> None:
         """Prepare the tool; every other tool may be called from here.
 
         Args:
+            *args: Nothing.
             **options: What was given to `register`.
         """
 

@@ -198,6 +198,9 @@ class Type:
         elif isinstance(hint, type) and issubclass(hint, enum.Enum):
             self.kind = Kind.ENUM
             self.values = tuple(member.value for member in hint)
+        elif _is_named_tuple(origin or hint):
+            # On the wire an array, as msgspec has it.
+            self.kind = Kind.TUPLE
         elif _is_record(origin or hint):
             self.kind = Kind.RECORD
         elif isinstance(hint, typing.TypeVar):
@@ -274,7 +277,12 @@ def _is_record(hint: Any) -> bool:
         dataclasses.is_dataclass(hint)
         or issubclass(hint, msgspec.Struct)
         or typing.is_typeddict(hint)
-        or (issubclass(hint, tuple) and hasattr(hint, "_fields"))
+    )
+
+
+def _is_named_tuple(hint: Any) -> bool:
+    return (
+        isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
     )
 
 
@@ -317,19 +325,7 @@ def _record_fields(hint: Any) -> tuple[Field, ...]:
             for info in dataclasses.fields(record)
             if info.init
         )
-    if typing.is_typeddict(record):
-        required = record.__required_keys__
-        return tuple(
-            Field(name, Type(member), name in required)
-            for name, member in hints.items()
-        )
-    defaults = record._field_defaults
+    required = record.__required_keys__
     return tuple(
-        Field(
-            name,
-            Type(hints.get(name, Any)),
-            name not in defaults,
-            defaults.get(name, empty),
-        )
-        for name in record._fields
+        Field(name, Type(member), name in required) for name, member in hints.items()
     )
