@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,14 @@ from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.pidfile import State, find_server, is_same
 
-__all__ = ["check", "server_command", "server_environment", "start", "stop"]
+__all__ = [
+    "Stopped",
+    "check",
+    "server_command",
+    "server_environment",
+    "start",
+    "stop",
+]
 
 #: Seconds in which a server has to be ready.
 START_S = 300.0
@@ -183,15 +191,35 @@ def _tail(file: Path, begin: int) -> str:
     return "".join(f"\n  {line}" for line in lines)
 
 
-def stop(home: Home, *, force: bool = False) -> State | None:
+@dataclass(frozen=True)
+class Stopped:
+    """A server that has ended.
+
+    Attributes:
+        pid: What its process was.
+        was_killed: Whether it had to be killed.
+    """
+
+    pid: int
+    was_killed: bool = False
+
+    def __str__(self) -> str:
+        return f"{'killed' if self.was_killed else 'stopped'} (pid {self.pid})"
+
+
+def stop(
+    home: Home, *, timeout: float | None = None, force: bool = False
+) -> Stopped | None:
     """Stop the server and wait until it has ended.
 
     Args:
         home: The home.
+        timeout: Seconds to wait; by default those that its running calls get, and
+            ten more.
         force: Whether a server that does not end in time is killed.
 
     Returns:
-        What was known of the server, or None where none ran.
+        Which server it was, or None where none ran.
 
     Raises:
         StartError: It cannot be stopped, or has not ended in time.
@@ -200,18 +228,19 @@ def stop(home: Home, *, force: bool = False) -> State | None:
     if found is None:
         return None
     _signal(home, found.pid, signal.SIGTERM)
-    patience = found.stop_timeout + _GRACE_S
-    if _has_ended(home, found.pid, patience):
-        return found
+    if timeout is None:
+        timeout = found.stop_timeout + _GRACE_S
+    if _has_ended(home, found.pid, timeout):
+        return Stopped(found.pid)
     if not force:
         raise StartError(
-            f"still stopping after {patience:.0f} s (pid {found.pid}); "
+            f"still stopping after {timeout:g} s (pid {found.pid}); "
             "'tsctl stop --force' kills it"
         )
     _signal(home, found.pid, signal.SIGKILL)
     if not _has_ended(home, found.pid, _GRACE_S):
         raise StartError(f"cannot be killed (pid {found.pid})")
-    return found
+    return Stopped(found.pid, was_killed=True)
 
 
 def _signal(home: Home, pid: int, number: signal.Signals) -> None:

@@ -159,7 +159,7 @@ class _ServerProcess:
         worker = self._worker(configuration, logs)
         # It looks before the code is loaded, so that no change is missed.
         watch = self._watch(worker) if self._reloads else None
-        self._catch_signals()
+        self._catch_signals(logs)
         try:
             worker.start()
         except StartError as error:
@@ -223,9 +223,9 @@ class _ServerProcess:
         except BrokenPipeError:
             log.warning("who started the server has not waited for it")
 
-    def _catch_signals(self) -> None:
+    def _catch_signals(self, logs: Logs) -> None:
         gevent.signal_handler(signal.SIGTERM, self._stop)
-        gevent.signal_handler(signal.SIGINT, self._stop)
+        gevent.signal_handler(signal.SIGINT, self._interrupt, logs)
         gevent.signal_handler(signal.SIGUSR1, self._reopen_logs)
         if self._is_detached:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -234,9 +234,13 @@ class _ServerProcess:
             gevent.signal_handler(signal.SIGHUP, self._stop)
 
     def _stop(self) -> None:
+        self._stopping.set()
+
+    def _interrupt(self, logs: Logs) -> None:
+        """Stop; at the second time, by an impatient hand, without ado."""
         if self._stopping.is_set():
-            log.warning("asked again to stop: running calls and hooks are cut off")
-            logging.getLogger().handlers[-1].close()
+            log.warning("interrupted again: running calls and hooks are cut off")
+            logs.close()
             os._exit(1)
         self._stopping.set()
 

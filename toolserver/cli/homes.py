@@ -37,8 +37,7 @@ def init(given: str | None) -> None:
     if not changes:
         click.echo(f"{home.path}: nothing to do")
         return
-    if not existed:
-        click.echo(f"{home.path}: a new home")
+    click.echo(f"{home.path}: {'brought up to date' if existed else 'a new home'}")
     for change in changes:
         click.echo(f"  {change}")
     try:

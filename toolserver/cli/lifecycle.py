@@ -18,6 +18,16 @@ from toolserver.switches import SET, SWITCHES, Given, arguments
 
 __all__ = ["restart", "start", "status", "stop"]
 
+_force = click.option(
+    "--force", is_flag=True, help="Kill the server if it does not end in time."
+)
+_patience = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Time to wait for its end; by default 10 more than running calls get.",
+)
+
 
 def _assignment(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     for assignment in value:
@@ -101,26 +111,29 @@ def start(
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="Kill it if it does not end in time.")
+@_force
+@_patience
 @click.pass_obj
-def stop(given: str | None, force: bool) -> None:
+def stop(given: str | None, /, force: bool, timeout: float | None) -> None:
     """Stop the server and wait until it has ended.
 
     Running calls get the time of the setting server.stop_timeout. Where no server
     runs there is nothing to do, and that is no failure.
     """
-    found = daemon.stop(Home.find(given), force=force)
-    click.echo("not running" if found is None else f"stopped (pid {found.pid})")
+    found = daemon.stop(Home.find(given), timeout=timeout, force=force)
+    click.echo("not running" if found is None else str(found))
 
 
 @click.command()
 @_setting_switches
-@click.option("--force", is_flag=True, help="Kill it if it does not end in time.")
+@_force
+@_patience
 @click.pass_obj
 def restart(
     given: str | None,
     /,
     force: bool,
+    timeout: float | None,
     assignments: tuple[str, ...],
     reloads: bool,
     **switches: Any,
@@ -134,9 +147,9 @@ def restart(
     home.prepare()
     words = _arguments(assignments, reloads, switches)
     daemon.check(home, words)
-    found = daemon.stop(home, force=force)
+    found = daemon.stop(home, timeout=timeout, force=force)
     if found is not None:
-        click.echo(f"stopped (pid {found.pid})")
+        click.echo(str(found))
     click.echo(daemon.start(home, words).announcement())
 
 

@@ -100,9 +100,10 @@ def tools(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """List the tools of the running server, with their methods and signatures.
+    """List the tools of the running server.
 
-    With NAMESPACE only that tool, and what its methods are for.
+    Each with its methods and their signatures; with NAMESPACE only that tool, and
+    what its methods are for.
     """
     server = Server(url or _local_url(given), timeout=timeout, ca=ca)
 
