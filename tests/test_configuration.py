@@ -13,12 +13,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from toolserver import samplefile
-from toolserver.configuration import load, sections, tool_settings
+from toolserver.configuration import load, sections
 from toolserver.errors import SettingsError
 from toolserver.expectations import expected
 from toolserver.settings import Settings
 from toolserver.switches import SET, Given
 from toolserver.tomllines import statements
+from toolserver.toolsettings import tool_settings
 
 
 @pytest.fixture

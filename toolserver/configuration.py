@@ -2,22 +2,19 @@
 
 Each value is checked where it was set, and where it was set is kept: a line of the
 file, a variable, a switch. ``[server] port`` of the file is the variable
-``TOOLSERVER_SERVER__PORT``; the setting ``currency`` of the tool ``shop.orders`` is
-``TOOLSERVER_TOOL__SHOP__ORDERS__CURRENCY``. Variables without a double underscore
+``TOOLSERVER_SERVER__PORT``. Variables without a double underscore
 are not ours: other programs set ``TOOLSERVER_PORT`` and the like by themselves.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 import tomllib
-import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -29,17 +26,17 @@ from toolserver.tomllines import statements
 
 __all__ = [
     "Configuration",
+    "likely",
     "load",
     "parse_toml",
+    "quoted",
     "sections",
-    "tool_settings",
 ]
 
 PREFIX = "TOOLSERVER_"
-_TOOLS = f"{PREFIX}TOOL__"
+TOOL_PREFIX = f"{PREFIX}TOOL__"
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.S)
 
-T = TypeVar("T")
 Fields = Mapping[str, msgspec.structs.FieldInfo]
 
 
@@ -209,7 +206,7 @@ class _Reader:
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         for variable in sorted(environment):
-            if not variable.startswith(PREFIX) or variable.startswith(_TOOLS):
+            if not variable.startswith(PREFIX) or variable.startswith(TOOL_PREFIX):
                 continue
             section, separator, name = (
                 variable.removeprefix(PREFIX).lower().partition("__")
@@ -234,11 +231,11 @@ class _Reader:
     ) -> None:
         fields = self.fields.get(section)
         if fields is None:
-            hint = _likely(section, self.fields)
+            hint = likely(section, self.fields)
             raise SettingsError(f"{place}: unknown section {section!r}{hint}")
         field = fields.get(name)
         if field is None:
-            hint = _likely(name, fields) or self._elsewhere(name)
+            hint = likely(name, fields) or self._elsewhere(name)
             raise SettingsError(f"{place}: unknown setting {section}.{name}{hint}")
         try:
             self.values[section][name] = checked(field.type, value, from_text=from_text)
@@ -248,10 +245,10 @@ class _Reader:
 
     def _unknown(self, section: str, table: Any) -> str:
         if isinstance(table, dict):
-            hint = _likely(section, [*self.classes, "tool"])
-            return f"unknown section [{_quoted(section)}]{hint}"
+            hint = likely(section, [*self.classes, "tool"])
+            return f"unknown section [{quoted(section)}]{hint}"
         hint = self._elsewhere(section)
-        return f"setting {_quoted(section)} outside of any section{hint}"
+        return f"setting {quoted(section)} outside of any section{hint}"
 
     def _elsewhere(self, name: str) -> str:
         owners = [owner for owner, fields in self.fields.items() if name in fields]
@@ -262,110 +259,27 @@ class _Reader:
             if not isinstance(values, dict):
                 place = self.origins.get(("tool", namespace), "")
                 raise SettingsError(
-                    f"{place}: tool.{_quoted(namespace)}: got a value, expected the "
+                    f"{place}: tool.{quoted(namespace)}: got a value, expected the "
                     f'section [tool."{namespace}"]'
                 )
             self.tools[namespace] = values
 
 
-def tool_settings(
-    declared: T,
-    namespace: str,
-    given: Mapping[str, Any],
-    configuration: Configuration | None = None,
-) -> T:
-    """Make the settings of a tool out of its section of the file.
+def likely(name: str, known: Collection[str]) -> str:
+    """The end of a message about an unknown name: what was meant, perhaps.
 
     Args:
-        declared: What the tool declares: an instance of a frozen dataclass or of a
-            `msgspec.Struct`, with the defaults; None if it declares nothing.
-        namespace: The namespace of the tool.
-        given: The raw values of its section.
-        configuration: Tells where they were set, and has the environment.
-
-    Returns:
-        An instance of the same class.
-
-    Raises:
-        SettingsError: A value is unknown, ill-typed or out of range; or the class of
-            `declared` cannot be one of settings.
+        name: The name.
+        known: The names that there are.
     """
-    types = _types_of(declared, namespace)
-    section = f'[tool."{namespace}"]'
-    origins = dict.fromkeys(given, section)
-    if configuration is not None:
-        for name in given:
-            origin = configuration.origin("tool", namespace, name)
-            if origin != "default":
-                origins[name] = f"{origin}: {section}"
-    values = dict(given)
-    prefix = _TOOLS + "".join(f"{p.upper()}__" for p in namespace.split(".") if p)
-    for name in types:
-        variable = prefix + name.upper()
-        if configuration is not None and variable in configuration.environment:
-            values[name] = configuration.environment[variable]
-            origins[name] = variable
-    changes = {}
-    for name, value in values.items():
-        place = origins[name]
-        if name not in types:
-            hint = _likely(name, types)
-            if not types:
-                hint = ", the tool has no settings"
-            elif isinstance(value, dict):
-                hint = f', did you mean the section [tool."{namespace}.{name}"]?'
-            raise SettingsError(f"{place}: unknown setting {_quoted(name)}{hint}")
-        from_text = place.startswith(_TOOLS)
-        try:
-            changes[name] = checked(types[name], value, from_text=from_text)
-        except Unfit as error:
-            raise SettingsError(f"{place}: {name}: {error}") from error
-        except TypeError as error:
-            raise SettingsError(
-                f"{type(declared).__qualname__}.{name}: a setting cannot have the "
-                f"type {types[name]!r}"
-            ) from error
-    if not changes:
-        return declared
-    replace: Any = (
-        msgspec.structs.replace
-        if isinstance(declared, msgspec.Struct)
-        else dataclasses.replace
-    )
-    try:
-        return replace(declared, **changes)  # type: ignore[no-any-return]  # a T
-    except (TypeError, ValueError) as error:
-        # The class checks its values itself.
-        place = next(iter(origins.values()))
-        raise SettingsError(f"{place}: {error}") from error
-
-
-def _types_of(declared: Any, namespace: str) -> dict[str, Any]:
-    if declared is None:
-        return {}
-    cls = type(declared)
-    if isinstance(declared, msgspec.Struct):
-        return {field.name: field.type for field in msgspec.structs.fields(cls)}
-    if not dataclasses.is_dataclass(cls):
-        raise SettingsError(
-            f"tool {namespace!r}: settings is {declared!r}, expected an instance of a "
-            "frozen dataclass: settings = MySettings()"
-        )
-    try:
-        hints = typing.get_type_hints(cls, include_extras=True)
-    except NameError as error:
-        raise SettingsError(
-            f"tool {namespace!r}: {cls.__qualname__}: {error}"
-        ) from error
-    return {
-        field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init
-    }
-
-
-def _likely(name: str, known: Collection[str]) -> str:
     found = difflib.get_close_matches(name, known, 1)
     return f", did you mean {found[0]}?" if found else ""
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as messages show it: bare, or in quotes where it is an odd one.
+
+    Args:
+        name: The name.
+    """
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else repr(name)
