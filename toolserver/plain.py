@@ -1,9 +1,8 @@
 """From whatever a tool returns to the few plain types that protocols carry.
 
-JSON's own conversions are msgspec's, but msgspec would turn a named tuple into an
-array and, for protocols that have types of their own for them, bytes and times into
-text. So containers and records are walked here, and only what has no plain
-counterpart is left to msgspec.
+JSON's own conversions are msgspec's, but msgspec would turn bytes and times into text,
+for which other protocols have types of their own. So containers and records are walked
+here, and only what has no plain counterpart is left to msgspec.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ def to_plain(value: Any) -> Any:
     """Make a value of plain parts out of any value.
 
     Plain are None, bool, int, float, str, bytes, Decimal, datetime, date, time,
-    lists, and dicts with str keys. Records (dataclasses, structs, named and typed
-    dictionaries, named tuples) become dicts, enum members their values, sets and
-    tuples lists; UUIDs, timedeltas and keys become the text that JSON has for them.
+    lists, and dicts with str keys. Records (dataclasses, structs, typed
+    dictionaries) become dicts, enum members their values, sets and tuples, named ones
+    too, lists; UUIDs, timedeltas and keys become the text that JSON has for them.
 
     Args:
         value: What a tool returned.
@@ -77,9 +76,6 @@ def _convert(value: Any, depth: int) -> Any:
         return _convert(value.value, depth - 1)
     if isinstance(value, msgspec.Struct):
         return _convert_struct(value, depth - 1)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        pairs = zip(value._fields, value, strict=True)
-        return {name: _convert(member, depth - 1) for name, member in pairs}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = (field.name for field in dataclasses.fields(value))
         return _convert_members(value, names, depth - 1)

@@ -15,7 +15,13 @@ from typing import Any
 
 from toolserver.errors import MethodNotFound, StartError, ToolNotFound
 from toolserver.methods import MethodSpec
-from toolserver.tools import Tool, describe_tool, overrides, wrappers_of
+from toolserver.tools import (
+    Tool,
+    describe_rest_method,
+    describe_tool,
+    overrides,
+    wrappers_of,
+)
 from toolserver.wrappers import Wrapper
 
 __all__ = ["BoundWrapper", "Registry", "Target", "ToolEntry"]
@@ -79,11 +85,12 @@ class Target:
         spec: MethodSpec,
         validators: list[BoundWrapper],
         call_timeout: float | None,
+        function: Callable[..., Any] | None = None,
     ) -> None:
         self.tool = tool
         self.spec = spec
         self.name = f"{tool.namespace}.{spec.name}" if tool.namespace else spec.name
-        self.function: Callable[..., Any] = getattr(tool, spec.attribute)
+        self.function: Callable[..., Any] = function or getattr(tool, spec.attribute)
         self.exported = spec.exported
         self.tool_validators = [v for v in validators if not v.wrapper.method]
         self.method_validators = [
@@ -122,7 +129,7 @@ class ToolEntry:
     options: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Target] = field(default_factory=dict)
     wrappers: list[BoundWrapper] = field(default_factory=list)
-    rest_methods: dict[str, dict[str, Callable[..., Any]]] = field(default_factory=dict)
+    rest_methods: dict[str, dict[str, Target]] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -196,24 +203,34 @@ class Registry:
 
     def _fill(self, entry: ToolEntry) -> None:
         tool = entry.tool
+        for_rest = []
         for wrapper, function, name in wrappers_of(type(tool)):
             # From a static method's function to a bound one alike.
-            bound = function.__get__(tool, type(tool))
+            bound = BoundWrapper(wrapper, function.__get__(tool, type(tool)))
             if wrapper.role == "rest":
-                verbs = entry.rest_methods.setdefault(wrapper.name or name, {})
-                for verb in wrapper.verbs:
-                    verbs.setdefault(verb, bound)
+                for_rest.append((bound, name))
             else:
-                entry.wrappers.append(BoundWrapper(wrapper, bound))
+                entry.wrappers.append(bound)
         # Unlike the other wrappers all of them apply: as written, a base's first.
         validators = [
             bound
             for bound in reversed(entry.wrappers)
             if bound.wrapper.role == "validate" and bound.wrapper.protocol != "FILES"
         ]
-        for name, spec in describe_tool(type(tool)).items():
+
+        def target(
+            spec: MethodSpec, function: Callable[..., Any] | None = None
+        ) -> Target:
             own = [v for v in validators if v.wrapper.method in ("", spec.attribute)]
-            entry.methods[name] = Target(tool, spec, own, self._call_timeout)
+            return Target(tool, spec, own, self._call_timeout, function)
+
+        for name, spec in describe_tool(type(tool)).items():
+            entry.methods[name] = target(spec)
+        for bound, name in for_rest:
+            verbs = entry.rest_methods.setdefault(bound.wrapper.name or name, {})
+            spec = describe_rest_method(bound.function, name)
+            for verb in bound.wrapper.verbs:
+                verbs.setdefault(verb, target(spec, bound.function))
 
     def entry(self, namespace: str) -> ToolEntry:
         """Find a tool.

@@ -7,6 +7,7 @@ when a subclass overrides it without a word.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from abc import ABCMeta
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeVar, overload
 
 from toolserver.errors import StartError
-from toolserver.methods import Limit, MethodSpec, describe_method
+from toolserver.methods import Limit, MethodSpec, Parameter, describe_method
+from toolserver.types import Type
 from toolserver.wrappers import NOTE, Wrapper
 
 __all__ = [
@@ -310,6 +312,31 @@ def describe_tool(cls: type[Tool]) -> dict[str, MethodSpec]:
         methods[spec.name] = spec
     cls._described = methods  # type: ignore[attr-defined]  # a cache of this function
     return methods
+
+
+def describe_rest_method(function: Callable[..., Any], attribute: str) -> MethodSpec:
+    """Read what is known of a method for REST alone.
+
+    Args:
+        function: The method, bound.
+        attribute: Its name in the class.
+
+    Returns:
+        What is known of it: it takes a request, as it is.
+    """
+    marks = dict(getattr(function, _MARKS, {}))
+    marks.pop("name", None)
+    return MethodSpec(
+        name=attribute,
+        attribute=attribute,
+        parameters=(Parameter("request", Type(Any), required=True),),
+        positional=1,
+        rest=None,
+        extra=None,
+        returns=Type(Any),
+        doc=inspect.getdoc(function) or "",
+        **{**marks, "exported": False},
+    )
 
 
 def _describe_attribute(cls: type[Tool], attribute: str) -> MethodSpec | None:

@@ -9,8 +9,8 @@ import gevent
 import pytest
 import requests
 import trustme
-from raw_http import GET, Client, echo, serving, wait_for
 
+from tests.web.raw_http import GET, Client, echo, serving, wait_for
 from toolserver.message import FileBody, Request, Response
 from toolserver.web.transport import HTTPServer
 

@@ -21,8 +21,8 @@ import requests
 from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_http import GET, HOST, Client, ask, echo, serving, wait_for
 
+from tests.web.raw_http import GET, HOST, Client, ask, echo, serving, wait_for
 from toolserver.errors import AlreadyDone, StartError
 from toolserver.message import FileBody, Request, Response
 from toolserver.settings import Limits, ServerSettings

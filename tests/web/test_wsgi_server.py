@@ -7,8 +7,8 @@ from wsgiref.validate import validator
 
 import pytest
 import requests
-from raw_http import GET, HOST, Client, ask, serving, wait_for
 
+from tests.web.raw_http import GET, HOST, Client, ask, serving, wait_for
 from toolserver.web.wsgi_server import FileWrapper, WSGIHandler
 
 

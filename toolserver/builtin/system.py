@@ -1,0 +1,208 @@
+"""Introspection: what tools and methods there are, and how they are called.
+
+Spec: XML-RPC introspection (``listMethods``, ``methodSignature``, ``methodHelp``),
+``multicall`` as Eric Kidd proposed it, and ``getCapabilities``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolserver.calls import Call
+from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
+from toolserver.methods import Parameter
+from toolserver.plain import to_plain
+from toolserver.registry import Target
+from toolserver.services import services
+from toolserver.tools import InternalTool, expose, read_only
+from toolserver.types import Kind, Type
+
+__all__ = ["SystemTool"]
+
+#: Names of XML-RPC's types by kind.
+_XMLRPC_TYPES = {
+    Kind.NONE: "nil",
+    Kind.BOOL: "boolean",
+    Kind.INT: "int",
+    Kind.FLOAT: "double",
+    Kind.BYTES: "base64",
+    Kind.DATETIME: "dateTime.iso8601",
+    Kind.LIST: "array",
+    Kind.SET: "array",
+    Kind.TUPLE: "array",
+    Kind.MAP: "struct",
+    Kind.RECORD: "struct",
+}
+_VALUE_TYPES = {bool: "boolean", int: "int", float: "double"}
+
+
+class SystemTool(InternalTool):
+    """Tells what can be called, and makes several calls at once."""
+
+    #: Calls in one multicall; set by the server from its limits.
+    max_calls = 100
+
+    @expose("listMethods")
+    @read_only
+    def list_all_methods(self) -> list[str]:
+        """List all methods that may be called.
+
+        Returns:
+            Full names, sorted.
+        """
+        return sorted(
+            target.name
+            for entry in services().registry
+            for target in entry.methods.values()
+            if target.exported
+        )
+
+    @expose("methodSignature")
+    @read_only
+    def method_signature(self, name: str) -> list[list[str]]:
+        """Tell the types of a method as XML-RPC names them.
+
+        Args:
+            name: Full name of the method.
+
+        Returns:
+            The possible signatures: the type of the result, then those of the
+            parameters; one for each number of arguments that may be given.
+        """
+        spec = _find(name).spec
+        types = [_xmlrpc_type(parameter.type) for parameter in spec.parameters]
+        required = sum(parameter.required for parameter in spec.parameters)
+        returns = _xmlrpc_type(spec.returns)
+        return [
+            [returns, *types[:count]] for count in range(len(types), required - 1, -1)
+        ]
+
+    @expose("methodHelp")
+    @read_only
+    def method_help(self, name: str) -> str:
+        """Tell what a method is for.
+
+        Args:
+            name: Full name of the method.
+
+        Returns:
+            Its signature and its doc string.
+        """
+        spec = _find(name).spec
+        return f"{name}{spec.signature}\n\n{spec.doc}".strip()
+
+    @expose
+    @read_only
+    def describe(self, namespace: str) -> list[dict[str, Any]]:
+        """Describe the methods of a tool for programs that call it.
+
+        Args:
+            namespace: Dotted name of the tool.
+
+        Returns:
+            For each method its name, signature, summary, and the names, types and
+            defaults of its parameters.
+        """
+        entry = services().registry.entry(namespace)
+        return [
+            {
+                "name": target.spec.name,
+                "signature": target.spec.signature,
+                "summary": target.spec.summary,
+                "parameters": list(map(_describe, target.spec.parameters)),
+                "returns": target.spec.returns.name,
+                "read_only": target.spec.is_read_only,
+            }
+            for _, target in sorted(entry.methods.items())
+            if target.exported
+        ]
+
+    @expose("listTools")
+    @read_only
+    def list_tools(self) -> list[str]:
+        """List the tools.
+
+        Returns:
+            Their namespaces, sorted; the root tool's is empty.
+        """
+        return sorted(entry.namespace for entry in services().registry)
+
+    @expose("getCapabilities")
+    @read_only
+    def get_capabilities(self) -> dict[str, dict[str, Any]]:
+        """Tell which extensions of XML-RPC the server knows."""
+        return {
+            name: {"specUrl": url, "specVersion": version}
+            for name, url, version in (
+                ("xmlrpc", "http://xmlrpc.com/spec", 1),
+                (
+                    "introspection",
+                    "http://xmlrpc-c.sourceforge.net/introspection.html",
+                    1,
+                ),
+                ("system.multicall", "http://www.xmlrpc.com/discuss/msgReader$1208", 1),
+                (
+                    "faults_interop",
+                    "http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php",
+                    20010516,
+                ),
+                ("nil", "http://ontosys.com/xml-rpc/extensions.php", 1),
+            )
+        }
+
+    @expose
+    def multicall(self, calls: list[dict[str, Any]]) -> list[Any]:
+        """Make several calls, one after the other.
+
+        Args:
+            calls: Each with ``methodName`` and ``params``.
+
+        Returns:
+            For each call a list with its result, or a fault with ``faultCode`` and
+            ``faultString``.
+        """
+        if len(calls) > self.max_calls:
+            raise InvalidParams(
+                f"calls: got {len(calls)}, expected at most {self.max_calls}"
+            )
+        return [self._call_one(call) for call in calls]
+
+    def _call_one(self, call: dict[str, Any]) -> Any:
+        name = call.get("methodName")
+        params = call.get("params", [])
+        error: ToolserverError | None
+        if not isinstance(name, str) or not isinstance(params, list):
+            error = InvalidParams("expected a struct with methodName and params")
+        elif name == f"{self.namespace}.multicall":
+            error = InvalidParams("a multicall cannot be nested")
+        else:
+            outcome = services().dispatcher.call(Call(name, params))
+            error = outcome.error
+            if error is None:
+                return [to_plain(outcome.value)]
+        return {"faultCode": error.code, "faultString": error.message}
+
+
+def _find(name: str) -> Target:
+    target = services().registry.target(name)
+    if not target.exported:
+        raise MethodNotFound(f"no method {name!r}")
+    return target
+
+
+def _xmlrpc_type(type_: Type) -> str:
+    if type_.kind in (Kind.ENUM, Kind.LITERAL):
+        kinds = {type(value) for value in type_.values}
+        return _VALUE_TYPES.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
+    return _XMLRPC_TYPES.get(type_.kind, "string")
+
+
+def _describe(parameter: Parameter) -> dict[str, Any]:
+    described = {
+        "name": parameter.name,
+        "type": parameter.type.name,
+        "required": parameter.required,
+    }
+    if not parameter.required:
+        described["default"] = to_plain(parameter.default)
+    return described

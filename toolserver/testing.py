@@ -1,0 +1,184 @@
+"""For authors of tools: run them in a test as a real server would.
+
+    with toolserver.testing.serve(Greeting) as server:
+        assert server.call("greeting.greet", "Ann") == "Hello Ann!"
+        assert server.http.get("/greeting/greet?name=Ann").text == "Hello Ann!"
+
+The server runs in the process of the test, which has to be patched for gevent before
+anything else is imported: ``pytest -p toolserver.pytest_plugin`` does so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import requests
+
+from toolserver.calls import Call
+from toolserver.contexts import Context, bind
+from toolserver.declarations import Declaration, declared
+from toolserver.errors import StartError
+from toolserver.home import Home
+from toolserver.settings import Settings
+from toolserver.tools import Tool
+from toolserver.worker import Worker
+
+__all__ = ["Client", "TestServer", "serve"]
+
+
+class _Session(requests.Session):
+    """A requests session that completes paths to URLs of the server."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = base
+        # The test's server is near; what the machine uses for far ones is not.
+        self.trust_env = False
+
+    def request(
+        self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        """Send a request to a path of the server, or to a whole URL."""
+        text = url.decode() if isinstance(url, bytes) else url
+        whole = text if "://" in text else self._base + text
+        return super().request(method, whole, *args, **kwargs)
+
+
+class Client:
+    """Calls methods in the test's own process, as somebody.
+
+    Args:
+        worker: The server.
+        name: The client's name; None for an anonymous one.
+        groups: Its groups.
+    """
+
+    def __init__(
+        self, worker: Worker, name: str | None = None, groups: Iterable[str] = ()
+    ) -> None:
+        self._worker = worker
+        self._name = name
+        self._groups = frozenset(groups)
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call an exported method through the call path.
+
+        Args:
+            name: Its full name.
+            *args: Positional arguments.
+            **kwargs: Named arguments.
+
+        Returns:
+            What the method returns.
+
+        Raises:
+            Exception: What the method raises, or why it could not be called.
+        """
+        context = Context(
+            services=self._worker.services, client=self._name, groups=self._groups
+        )
+        with bind(context):
+            outcome = self._worker.dispatcher.call(Call(name, args, kwargs))
+        if outcome.error is not None:
+            # A tool's own exception is of more use to its author than its outside.
+            raise getattr(outcome.error, "exception", outcome.error)
+        return outcome.value
+
+
+class TestServer(Client):
+    """A running server.
+
+    Attributes:
+        worker: The server itself.
+        http: A requests session whose URLs may be paths of the server.
+    """
+
+    __test__ = False  # no test class, whatever its name
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(worker)
+        self.worker = worker
+        self.http = _Session(worker.url.rstrip("/"))
+
+    def url(self, path: str = "/") -> str:
+        """The URL of a path of the server.
+
+        Args:
+            path: The path, with a slash in front.
+        """
+        return self.worker.url.rstrip("/") + path
+
+    def as_client(self, name: str | None, groups: Iterable[str] = ()) -> Client:
+        """Call methods as somebody.
+
+        Args:
+            name: The client's name; None for an anonymous one.
+            groups: Its groups.
+
+        Returns:
+            What makes the calls.
+        """
+        return Client(self.worker, name, groups)
+
+    def tool(self, namespace: str) -> Any:
+        """The instance of a tool that the server uses.
+
+        Args:
+            namespace: Its dotted name.
+        """
+        return self.worker.registry.entry(namespace).tool
+
+
+@contextmanager
+def serve(
+    *classes: type[Tool],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    home: Path | None = None,
+) -> Iterator[TestServer]:
+    """Run a server with some tools on a free port of this machine.
+
+    Args:
+        *classes: Registered tool classes.
+        settings: Settings of the tools by namespace.
+        config: Settings of the server by section: ``{"limits": {"body": 100}}``.
+        home: A home for the server; by default an empty one that goes with it.
+
+    Yields:
+        The running server.
+
+    Raises:
+        StartError: A class is not registered, or the server cannot start.
+    """
+    sections: dict[str, Any] = {
+        key: dict(value) for key, value in (config or {}).items()
+    }
+    sections["server"] = {"port": 0, "stop_timeout": 5.0, **sections.get("server", {})}
+    sections["tool"] = {key: dict(value) for key, value in (settings or {}).items()}
+    with ExitStack() as stack:
+        if home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folders = Home(home)
+        folders.create()
+        worker = Worker(
+            msgspec.convert(sections, Settings),
+            folders,
+            tools=[declaration for cls in classes for declaration in _declared(cls)],
+        )
+        worker.start()
+        stack.callback(worker.stop, 1.0)
+        server = TestServer(worker)
+        stack.callback(server.http.close)
+        yield server
+
+
+def _declared(cls: type[Tool]) -> list[Declaration]:
+    found = [declaration for declaration in declared if declaration.cls is cls]
+    if not found:
+        raise StartError(f"{cls.__qualname__}: not registered; see toolserver.register")
+    return found

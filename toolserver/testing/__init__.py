@@ -1,1 +1,0 @@
-"""For authors of tools: run them in a test as a real server would."""

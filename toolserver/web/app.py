@@ -1,0 +1,129 @@
+"""The way of a request through the server, from its head to its answer.
+
+1. Host: is it a name of this server?
+2. a protocol's prefix: RPC
+3. a tool and a method in the path: REST
+4. a file below ``www/``
+5. the nearest tool upwards whose first remaining element is a method: REST
+6. 404
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from toolserver.contexts import Context, bind
+from toolserver.errors import (
+    AlreadyDone,
+    InternalError,
+    NotFound,
+    ToolserverError,
+)
+from toolserver.message import Request, Response
+from toolserver.services import Services
+from toolserver.web.hosts import HostCheck
+from toolserver.web.rest import REST
+from toolserver.web.rpc import RPC
+from toolserver.web.static import StaticFiles
+
+__all__ = ["App"]
+
+log = logging.getLogger("toolserver.web")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class App:
+    """Answers every request that the transport hands over.
+
+    Args:
+        services: What contexts offer to tools.
+        hosts: Tells whether the server is meant.
+        rpc: The RPC protocols.
+        rest: The tools over REST.
+        static: The static files, or None where none are served.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        hosts: HostCheck,
+        rpc: RPC,
+        rest: REST,
+        static: StaticFiles | None,
+    ) -> None:
+        self._services = services
+        self._hosts = hosts
+        self._rpc = rpc
+        self._rest = rest
+        self._static = static
+        self._prefixes = frozenset(rpc.prefixes)
+
+    def __call__(self, request: Request) -> Response:
+        """Answer a request.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The answer; failures are answers, too.
+
+        Raises:
+            AlreadyDone: The tool has sent its answer itself.
+        """
+        sent_id = request.headers.get("x-request-id")
+        if sent_id is not None and _REQUEST_ID.fullmatch(sent_id) is None:
+            sent_id = None
+        context = Context(
+            services=self._services,
+            request=request,
+            protocol="REST",
+            request_id=sent_id or "",
+        )
+        request.notes["request_id"] = context.request_id
+        with bind(context):
+            try:
+                return self._answer(request, context)
+            except AlreadyDone:
+                raise
+            except ToolserverError as error:
+                return self._rest.problem(request, error)
+            except Exception:
+                log.exception(
+                    "internal error, reference %s: %r", context.request_id, request
+                )
+                return self._rest.problem(request, InternalError(context.request_id))
+
+    def _answer(self, request: Request, context: Context) -> Response:
+        if not self._hosts.is_ours(request):
+            return Response("the server does not answer to this host\n", status=421)
+        path = request.path
+        first, _, rest = path[1:].partition("/")
+        if first in self._prefixes:
+            context.protocol = first
+            namespace = rest.strip("/").replace("/", ".")
+            return self._rpc.answer(request, first, namespace)
+        route = self._rest.exact(request)
+        if route is not None:
+            return self._rest.answer(request, route)
+        if self._static is not None:
+            found = self._static.serve(request)
+            if found is not None:
+                return found
+        route = self._rest.nearest(request)
+        if route is not None:
+            return self._rest.answer(request, route)
+        raise NotFound(f"nothing here: {path!r}")
+
+    def body_limit(self, request: Request) -> int:
+        """How large a body a request may have whose body passes the server's bound.
+
+        Args:
+            request: The request, of which only the head is here.
+
+        Returns:
+            Bytes.
+        """
+        return self._rest.body_limit(request)

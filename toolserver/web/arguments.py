@@ -1,0 +1,151 @@
+"""From a REST request to the arguments of a method.
+
+They come from the query, a form or a JSON object by name, and from the rest of the
+path or a JSON array by position. What comes as text is converted here, where it may
+stand for numbers and the like; what comes as JSON is left to the call path, which
+converts strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolserver import strictjson
+from toolserver.calls import Arguments
+from toolserver.conversion import convert
+from toolserver.errors import InvalidParams, ToolserverError
+from toolserver.message import Fields, Request
+from toolserver.methods import MethodSpec, Parameter
+from toolserver.types import Kind, Type
+
+__all__ = ["UnsupportedMediaType", "read_arguments"]
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_SEQUENCES = (Kind.LIST, Kind.SET, Kind.TUPLE)
+#: Kinds whose values a text gives as JSON.
+_STRUCTURED = frozenset({*_SEQUENCES, Kind.MAP, Kind.RECORD, Kind.UNION})
+
+
+class UnsupportedMediaType(ToolserverError):
+    """The body is of a kind that is not understood."""
+
+    code = -32600
+    status = 415
+
+
+def read_arguments(request: Request, spec: MethodSpec) -> Arguments:
+    """Read the arguments of a method out of a request.
+
+    Args:
+        request: The request.
+        spec: What is known of the method.
+
+    Returns:
+        Positional and named arguments.
+
+    Raises:
+        InvalidParams: A text does not fit its type, or a name is given twice.
+        UnsupportedMediaType: The body is neither a form nor JSON.
+        ToolserverError: The body is malformed or does not arrive.
+    """
+    parameters = {parameter.name: parameter for parameter in spec.parameters}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    if request.rest:
+        args = _from_path(request.rest, spec)
+    if request.query_string:
+        _add_fields(kwargs, request.query, parameters, spec)
+    if request.content and request.method not in ("GET", "HEAD"):
+        args += _add_body(kwargs, request, parameters, spec)
+    return args, kwargs
+
+
+def _from_path(elements: Sequence[str], spec: MethodSpec) -> list[Any]:
+    if len(elements) > spec.positional and spec.rest is None:
+        taken = spec.positional or "no"
+        raise InvalidParams(f"path: got {len(elements)} elements, expected {taken}")
+    args = []
+    for index, element in enumerate(elements):
+        parameter = spec.parameters[index] if index < spec.positional else spec.rest
+        if parameter is None:  # ruled out above
+            break
+        args.append(_from_text(parameter.type, [element], parameter.name))
+    return args
+
+
+def _add_fields(
+    kwargs: dict[str, Any],
+    fields: Fields,
+    parameters: Mapping[str, Parameter],
+    spec: MethodSpec,
+) -> None:
+    for name in fields:
+        if name in kwargs:
+            raise _given_twice(name)
+        parameter = parameters.get(name, spec.extra)
+        values = fields.get_all(name)
+        if parameter is None:
+            # Refused by the call path, which knows the likely spelling.
+            kwargs[name] = values[0]
+        else:
+            kwargs[name] = _from_text(parameter.type, values, name)
+
+
+def _add_body(
+    kwargs: dict[str, Any],
+    request: Request,
+    parameters: Mapping[str, Parameter],
+    spec: MethodSpec,
+) -> list[Any]:
+    """Add what the body gives by name; what it gives by position."""
+    media_type = request.media_type
+    if media_type in _FORMS:
+        _add_fields(kwargs, request.form, parameters, spec)
+        for name, file in request.files.items():
+            if name in kwargs:
+                raise _given_twice(name)
+            kwargs[name] = file.read()
+        return []
+    if not request.body:
+        return []
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        got = repr(media_type) if media_type else "none"
+        raise UnsupportedMediaType(
+            f"content type: got {got}, expected application/json, {' or '.join(_FORMS)}"
+        )
+    value = request.json()
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        return [value]
+    for name, member in value.items():
+        if name in kwargs:
+            raise _given_twice(name)
+        kwargs[name] = member
+    return []
+
+
+def _from_text(type_: Type, values: list[str], name: str) -> Any:
+    """The value of a parameter that was given as text, once or several times."""
+    kind = type_.kind
+    if kind is Kind.STR or kind is Kind.ANY:
+        if len(values) > 1:
+            raise InvalidParams(f"{name}: given {len(values)} times, expected once")
+        return values[0]
+    text = values[0]
+    if kind in _STRUCTURED and len(values) == 1 and text[:1] in ("{", "["):
+        try:
+            return convert(type_, strictjson.decode(text.encode()), name)
+        except (ToolserverError, UnicodeEncodeError):
+            if kind not in _SEQUENCES:
+                raise InvalidParams(f"{name}: expected {type_.name} as JSON") from None
+    if kind in _SEQUENCES:
+        return convert(type_, values, name, lax=True)
+    if len(values) > 1:
+        raise InvalidParams(f"{name}: given {len(values)} times, expected once")
+    return convert(type_, text, name, lax=True)
+
+
+def _given_twice(name: str) -> InvalidParams:
+    return InvalidParams(f"{name}: given twice, in different parts of the request")

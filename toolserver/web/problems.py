@@ -1,0 +1,137 @@
+"""Failures over HTTP: a problem document, or a sentence for people.
+
+Spec: RFC 9457 (problem details); RFC 9110 for the fields that go with a status.
+"""
+
+from __future__ import annotations
+
+import traceback
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from toolserver import strictjson
+from toolserver.contexts import context
+from toolserver.errors import (
+    CallTimeout,
+    Overload,
+    ToolFault,
+    ToolserverError,
+    TooMany,
+    Unauthenticated,
+)
+from toolserver.message import Request, Response
+from toolserver.plain import to_plain
+from toolserver.web.negotiation import choose_media_type
+
+__all__ = ["error_fields", "exception_of", "problem"]
+
+_PROBLEM = "application/problem+json"
+#: Seconds after which to ask again when the server has too much to do.
+_RETRY_AFTER = 1
+#: Characters of a message that fit into a header field.
+_DETAIL_SIZE = 500
+_STANDARD = frozenset({"type", "title", "status", "detail", "instance"})
+
+
+def problem(
+    request: Request, error: ToolserverError, *, debug: bool = False
+) -> Response:
+    """Tell a caller over HTTP what went wrong.
+
+    Args:
+        request: The request that failed.
+        error: Why.
+        debug: Whether the traceback is told, too.
+
+    Returns:
+        A problem document, or plain text for who prefers it.
+    """
+    status = error.status
+    title = _title(status)
+    detail = error.message or title
+    headers = error_fields(error)
+    accept = request.headers.get("accept")
+    if accept is not None and accept != "*/*":
+        offered = (_PROBLEM, "application/json", "text/plain")
+        if choose_media_type(accept, offered) == "text/plain":
+            text = f"{status} {title}: {detail}\n"
+            return Response(text, status=status, headers=headers)
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:toolserver:request:{quote(context.request_id, safe='')}",
+        "code": error.code,
+        "error": _kind(error),
+    }
+    if isinstance(error.data, dict):
+        document.update(
+            (str(key), value)
+            for key, value in error.data.items()
+            if key not in _STANDARD and key not in document
+        )
+    elif error.data is not None:
+        document["data"] = error.data
+    if debug:
+        lines = traceback.format_exception(exception_of(error))
+        document["traceback"] = "".join(lines).splitlines()
+    try:
+        body = strictjson.encode(to_plain(document))
+    except ToolserverError:
+        # What the tool added cannot be sent; the rest of it can.
+        body = strictjson.encode({key: document[key] for key in list(document)[:7]})
+    return Response(body, status=status, content_type=_PROBLEM, headers=headers)
+
+
+def error_fields(error: ToolserverError) -> list[tuple[str, str]]:
+    """The header fields that go with a failure.
+
+    Args:
+        error: The failure.
+
+    Returns:
+        Names and values.
+    """
+    detail = error.message.encode("ascii", "backslashreplace").decode()
+    printable = "".join(c if c.isprintable() else " " for c in detail)
+    headers = [
+        ("X-REST-Errorobject", _kind(error)),
+        ("X-REST-Errordetail", printable[:_DETAIL_SIZE].strip()),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    if isinstance(error, Unauthenticated):
+        headers.append(("WWW-Authenticate", error.challenge))
+    elif isinstance(error, TooMany) and error.retry_after is not None:
+        headers.append(("Retry-After", str(max(1, round(error.retry_after)))))
+    elif isinstance(error, (Overload, CallTimeout)):
+        headers.append(("Retry-After", str(_RETRY_AFTER)))
+    return headers
+
+
+def exception_of(error: ToolserverError) -> BaseException:
+    """What was raised in the first place.
+
+    Args:
+        error: A failure as callers see it.
+
+    Returns:
+        The tool's own exception, or the error itself.
+    """
+    return error.exception if isinstance(error, ToolFault) else error
+
+
+def _kind(error: ToolserverError) -> str:
+    """The name of the error's class, as far as the caller may know it."""
+    data = error.data
+    if isinstance(error, ToolFault) and isinstance(data, dict) and "type" in data:
+        return str(data["type"])
+    return type(error).__name__
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

@@ -1,0 +1,287 @@
+"""Tools over REST: verbs and paths to calls, outcomes to responses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from toolserver.calls import Arguments, Call, Outcome
+from toolserver.contexts import current
+from toolserver.dispatcher import Dispatcher
+from toolserver.errors import (
+    AlreadyDone,
+    ApplicationError,
+    DirectResponse,
+    Forbidden,
+    InternalError,
+    NotModified,
+    Redirect,
+    Signal,
+    ToolserverError,
+)
+from toolserver.message import Request, Response, redirect
+from toolserver.registry import Registry
+from toolserver.settings import Settings
+from toolserver.web.arguments import read_arguments
+from toolserver.web.conditional import (
+    check_preconditions,
+    make_etag,
+    matching_etag,
+    parse_date,
+)
+from toolserver.web.negotiation import choose_media_type, compress_response
+from toolserver.web.problems import error_fields, exception_of, problem
+from toolserver.web.rendering import render
+from toolserver.web.routes import Endpoint, Generator, Route, Routes
+
+__all__ = ["REST"]
+
+log = logging.getLogger("toolserver.rest")
+
+#: Fields that an answer without a body still carries (RFC 9110, section 15.4.5).
+_KEPT_BY_304 = frozenset(
+    {"cache-control", "content-location", "date", "expires", "vary", "set-cookie"}
+)
+
+
+class REST:
+    """Answers REST requests.
+
+    Args:
+        registry: The tools.
+        dispatcher: The door for calls.
+        settings: The settings of the server.
+    """
+
+    def __init__(
+        self, registry: Registry, dispatcher: Dispatcher, *, settings: Settings
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._max_body = settings.limits.body
+        self._debug = settings.server.debug
+        routes = Routes(registry)
+        self.exact = routes.exact
+        self.nearest = routes.nearest
+
+    def body_limit(self, request: Request) -> int:
+        """How large a body a request may have.
+
+        Args:
+            request: The request, of which only the head is here.
+
+        Returns:
+            Bytes: the server's bound, or the method's own.
+        """
+        route = self.exact(request) or self.nearest(request)
+        if route is None:
+            return self._max_body
+        endpoint = route.endpoints.get(request.method)
+        own = endpoint.target.spec.limit.max_body if endpoint is not None else None
+        return self._max_body if own is None else own
+
+    def answer(self, request: Request, route: Route) -> Response:
+        """Answer a request.
+
+        Args:
+            request: The request.
+            route: What `exact` or `nearest` found for it.
+
+        Returns:
+            The answer; failures are answers, too.
+
+        Raises:
+            AlreadyDone: The tool has sent its answer itself.
+        """
+        verb = request.method
+        endpoint = route.endpoints.get(verb)
+        if endpoint is None:
+            return _without_endpoint(verb, route)
+        if route.redirect and verb in ("GET", "HEAD"):
+            query = f"?{request.query_string}" if request.query_string else ""
+            return redirect(route.redirect + query, 308)
+        if not endpoint.is_safe and (
+            request.headers.get("sec-fetch-site") == "cross-site"
+        ):
+            return self.problem(
+                request, Forbidden("calls from pages of another site are not allowed")
+            )
+        if route.rest:
+            request = request.replace(rest=route.rest)
+            context = current()
+            if context is not None:
+                context.request = request
+        outcome = self._call(request, endpoint)
+        try:
+            return self._respond(request, endpoint, outcome)
+        except AlreadyDone:
+            raise
+        except ToolserverError as error:
+            return self.problem(request, error)
+        except BaseException as error:
+            return self._failed_to_render(request, endpoint, error)
+
+    def problem(self, request: Request, error: ToolserverError) -> Response:
+        """Tell a caller what went wrong.
+
+        Args:
+            request: The request that failed.
+            error: Why.
+
+        Returns:
+            The answer.
+        """
+        return problem(request, error, debug=self._debug)
+
+    def _call(self, request: Request, endpoint: Endpoint) -> Outcome:
+        target = endpoint.target
+        call = Call(target.name)
+        if endpoint.is_rest:
+            call.args = (request,)
+        elif endpoint.parser is not None:
+            parse = endpoint.parser
+
+            def read() -> Arguments:
+                # What a parser takes from a query is text.
+                call.lax = True
+                return _parsed(parse(request), target.name)
+
+            call.read = read
+        elif request.query_string or request.rest or request.content:
+            call.read = lambda: read_arguments(request, target.spec)
+        return self._dispatcher.call(call, target)
+
+    def _respond(
+        self, request: Request, endpoint: Endpoint, outcome: Outcome
+    ) -> Response:
+        if outcome.error is not None:
+            return self._respond_error(request, endpoint, outcome.error)
+        if outcome.signal is not None:
+            return _respond_signal(request, outcome.signal)
+        compress = True
+        if endpoint.generators:
+            generator = _choose(endpoint.generators, request)
+            if generator is None:
+                response = render(request, outcome.value)
+            else:
+                made = generator.function(request, outcome.value)
+                compress = generator.compress
+                kind = generator.content_type
+                response = render(request, made, content_type=kind)
+        else:
+            response = render(request, outcome.value)
+        if request.method in ("GET", "HEAD") and response.status == 200:
+            response = _conditional(request, response)
+        if compress:
+            accepted = request.headers.get("accept-encoding")
+            if accepted is not None:
+                return compress_response(response, accepted)
+        return response
+
+    def _respond_error(
+        self, request: Request, endpoint: Endpoint, error: ToolserverError
+    ) -> Response:
+        if endpoint.on_error is None:
+            return self.problem(request, error)
+        try:
+            made = endpoint.on_error(request, exception_of(error))
+            if isinstance(made, Response):
+                return made
+            response = render(request, made)
+        except AlreadyDone:
+            raise
+        except Signal as signal:
+            return _respond_signal(request, signal)
+        except Exception:
+            log.exception("%s: its error handler failed", endpoint.target.name)
+            return self.problem(request, error)
+        # Some fields go with a status, whoever writes the body.
+        named = {name.lower() for name, _ in response.headers}
+        fields = [pair for pair in error_fields(error) if pair[0].lower() not in named]
+        return Response(
+            response.body, status=error.status, headers=[*response.headers, *fields]
+        )
+
+    def _failed_to_render(
+        self, request: Request, endpoint: Endpoint, error: BaseException
+    ) -> Response:
+        context = current()
+        reference = context.request_id if context is not None else ""
+        log.error(
+            "%s: rendering its result failed, reference %s",
+            endpoint.target.name,
+            reference,
+            exc_info=error,
+        )
+        return self.problem(request, InternalError(reference))
+
+
+def _without_endpoint(verb: str, route: Route) -> Response:
+    allow = {"Allow": route.allow}
+    if verb == "OPTIONS":
+        return Response(status=204, headers=allow)
+    return Response(f"{verb} is not answered here\n", status=405, headers=allow)
+
+
+def _parsed(made: Any, name: str) -> Arguments:
+    if isinstance(made, Mapping):
+        return (), made
+    if isinstance(made, tuple) and len(made) == 2:
+        return made
+    got = type(made).__name__
+    raise TypeError(f"{name}: its parser returned a {got}, expected a mapping")
+
+
+def _choose(generators: tuple[Generator, ...], request: Request) -> Generator | None:
+    """The generator whose media type suits the caller; None for the usual rendering."""
+    first = generators[0]
+    accept = request.headers.get("accept")
+    if accept is None or not first.content_type:
+        return first
+    offered = [generator.content_type for generator in generators]
+    chosen = choose_media_type(accept, [kind for kind in offered if kind])
+    for generator in generators:
+        if generator.content_type == chosen or not generator.content_type:
+            return generator
+    return None
+
+
+def _respond_signal(request: Request, signal: Signal) -> Response:
+    match signal:
+        case Redirect():
+            return redirect(signal.url, signal.status)
+        case NotModified():
+            return Response(status=304)
+        case DirectResponse():
+            return signal.response
+        case AlreadyDone():
+            raise signal
+    raise ApplicationError(f"answered with the unknown signal {type(signal).__name__}")
+
+
+def _conditional(request: Request, response: Response) -> Response:
+    """Name the version of an answer; answer 304 to who has that version."""
+    fields = {name.lower(): value for name, value in response.headers}
+    etag = fields.get("etag", "")
+    body = response.body
+    if not etag and isinstance(body, bytes) and "set-cookie" not in fields:
+        etag = make_etag(body)
+        response = Response(
+            body, status=200, headers=[*response.headers, ("ETag", etag)]
+        )
+    headers = request.headers
+    if "if-none-match" not in headers and "if-modified-since" not in headers:
+        return response
+    sent = fields.get("last-modified")
+    modified = parse_date(sent) if sent else None
+    status = check_preconditions(request.method, headers, etag=etag, modified=modified)
+    if status != 304:
+        return response
+    kept = [pair for pair in response.headers if pair[0].lower() in _KEPT_BY_304]
+    known = headers.get("if-none-match")
+    if etag:
+        # The tag that the caller has: it may be that of a compressed form.
+        matched = matching_etag(known, etag, weak=True) if known else ""
+        kept.append(("ETag", matched or etag))
+    response.close()
+    return Response(status=304, headers=kept)

@@ -1,0 +1,235 @@
+"""From the path and the verb of a REST request to what answers it.
+
+Everything about a method that does not change from request to request is prepared
+once, in an `Endpoint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from toolserver.message import Request
+from toolserver.registry import BoundWrapper, Registry, Target, ToolEntry
+
+__all__ = ["Endpoint", "Generator", "Route", "Routes"]
+
+#: What an exported method answers without further ado.
+_USUAL = ("GET", "HEAD", "POST")
+#: Paths that are remembered.
+_REMEMBERED = 4096
+INDEX = "index"
+
+
+@dataclass(frozen=True)
+class Generator:
+    """What renders a result.
+
+    Attributes:
+        function: The bound method.
+        content_type: Media type that it makes; empty for any.
+        compress: Whether the answer may be compressed.
+    """
+
+    function: Callable[..., Any]
+    content_type: str
+    compress: bool
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What answers one verb of one path.
+
+    Attributes:
+        target: What is called.
+        is_rest: Whether it takes the request itself.
+        is_safe: Whether pages of strangers may make their visitors call it.
+        parser: Makes the arguments, or None for the usual way.
+        generators: Render the result, the preferred one first.
+        on_error: Answers when the call has failed, or None for the usual way.
+    """
+
+    target: Target
+    is_rest: bool
+    is_safe: bool
+    parser: Callable[..., Any] | None = None
+    generators: tuple[Generator, ...] = ()
+    on_error: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """What answers one path.
+
+    Attributes:
+        entry: The tool.
+        name: Name of the method.
+        endpoints: What answers, by verb.
+        rest: The elements of the path that follow the method.
+        redirect: Where the path has to end instead; empty if it is right.
+    """
+
+    entry: ToolEntry
+    name: str
+    endpoints: dict[str, Endpoint]
+    rest: tuple[str, ...] = ()
+    redirect: str = ""
+
+    @property
+    def allow(self) -> str:
+        """The verbs that are answered, for the field ``Allow``."""
+        return ", ".join(sorted({*self.endpoints, "OPTIONS"}))
+
+
+class Routes:
+    """Finds what answers a path.
+
+    Args:
+        registry: The tools.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._exact: dict[str, Route] = {}
+        self._endpoints: dict[tuple[str, str], dict[str, Endpoint]] = {}
+
+    def exact(self, request: Request) -> Route | None:
+        """Find a method whose tool and name are the whole path.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The route, or None; a tool's own path leads to its ``index``.
+        """
+        route = self._exact.get(request.raw_path)
+        if route is None:
+            route = self._find(request)
+            if route is None or route.rest:
+                return None
+            if len(self._exact) < _REMEMBERED:
+                self._exact[request.raw_path] = route
+        return route
+
+    def nearest(self, request: Request) -> Route | None:
+        """Find the nearest tool upwards whose first remaining element is a method.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The route with the further elements, or None.
+        """
+        return self._find(request)
+
+    def _find(self, request: Request) -> Route | None:
+        # Split before decoding: an encoded slash belongs to its element.
+        parts = tuple(
+            unquote(part, errors="surrogateescape") if "%" in part else part
+            for part in request.raw_path.split("/")[1:]
+        )
+        found = self._registry.nearest(parts)
+        if found is None:
+            return None
+        entry, remaining = found
+        if remaining in ((), ("",)):
+            endpoints = self._of(entry, INDEX)
+            if not endpoints:
+                return None
+            # Links of a page are relative to its folder.
+            redirect = entry.path if not remaining and entry.namespace else ""
+            return Route(entry, INDEX, endpoints, redirect=redirect)
+        name, *rest = remaining
+        if rest == [""]:
+            rest = []
+        endpoints = self._of(entry, name)
+        if not endpoints:
+            return None
+        return Route(entry, name, endpoints, tuple(rest))
+
+    def _of(self, entry: ToolEntry, name: str) -> dict[str, Endpoint]:
+        key = entry.namespace, name
+        found = self._endpoints.get(key)
+        if found is None:
+            found = _endpoints(entry, name)
+            if found:
+                self._endpoints[key] = found
+        return found
+
+
+def _endpoints(entry: ToolEntry, name: str) -> dict[str, Endpoint]:
+    found: dict[str, Endpoint] = {}
+    target = entry.methods.get(name)
+    if target is not None and target.exported:
+        is_safe = target.spec.is_read_only or name == INDEX
+        for verb in _verbs(target, entry.wrappers):
+            found[verb] = Endpoint(
+                target,
+                is_rest=False,
+                is_safe=is_safe,
+                parser=_most_specific(entry.wrappers, "parser", target, verb),
+                generators=_generators(entry.wrappers, target, verb),
+                on_error=_most_specific(entry.wrappers, "on_error", target, verb),
+            )
+    for verb, rest_target in entry.rest_methods.get(name, {}).items():
+        is_safe = verb in ("GET", "HEAD") or rest_target.spec.is_read_only
+        on_error = _most_specific(entry.wrappers, "on_error", rest_target, verb)
+        found[verb] = Endpoint(
+            rest_target, is_rest=True, is_safe=is_safe, on_error=on_error
+        )
+    if "GET" in found:
+        found.setdefault("HEAD", found["GET"])
+    return found
+
+
+def _verbs(target: Target, wrappers: Iterable[BoundWrapper]) -> tuple[str, ...]:
+    named = [
+        verb
+        for bound in wrappers
+        if bound.wrapper.method == target.spec.attribute
+        for verb in bound.wrapper.verbs
+    ]
+    return (*_USUAL, *named)
+
+
+def _applying(
+    wrappers: Iterable[BoundWrapper], role: str, target: Target, verb: str
+) -> list[BoundWrapper]:
+    """The wrappers of a role for a method and a verb, the most specific one first."""
+    applying = [
+        bound
+        for bound in wrappers
+        if bound.wrapper.role == role
+        and bound.wrapper.method in (target.spec.attribute, "")
+        # What is there for GET serves HEAD, which differs by its body only.
+        and (
+            not bound.wrapper.verbs
+            or verb in bound.wrapper.verbs
+            or (verb == "HEAD" and "GET" in bound.wrapper.verbs)
+        )
+    ]
+    applying.sort(
+        key=lambda b: (bool(b.wrapper.method), bool(b.wrapper.verbs)), reverse=True
+    )
+    return applying
+
+
+def _most_specific(
+    wrappers: Iterable[BoundWrapper], role: str, target: Target, verb: str
+) -> Callable[..., Any] | None:
+    applying = _applying(wrappers, role, target, verb)
+    return applying[0].function if applying else None
+
+
+def _generators(
+    wrappers: Iterable[BoundWrapper], target: Target, verb: str
+) -> tuple[Generator, ...]:
+    """One generator per media type, the most specific one."""
+    found: dict[str, Generator] = {}
+    for bound in _applying(wrappers, "generator", target, verb):
+        wrapper = bound.wrapper
+        made = Generator(bound.function, wrapper.content_type, wrapper.compress)
+        found.setdefault(wrapper.content_type, made)
+    return tuple(found.values())

@@ -1,0 +1,146 @@
+"""From a protocol's prefix to the codec, the calls and the answer."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from toolserver.calls import Call, Outcome
+from toolserver.dispatcher import Dispatcher
+from toolserver.errors import Forbidden, ToolserverError
+from toolserver.message import Request, Response
+from toolserver.protocols.base import RPCProtocol
+
+__all__ = ["RPC"]
+
+log = logging.getLogger("toolserver.rpc")
+
+#: Names of arguments whose values are never logged.
+_SECRET = re.compile(r"pass|secret|token|key|auth", re.IGNORECASE)
+_SHOWN = 1024
+#: Tools that are reached by their full name also below another tool's path.
+_EVERYWHERE = ("system.", "rpc.")
+
+
+class RPC:
+    """Answers the requests of all RPC protocols.
+
+    Args:
+        dispatcher: The door for calls.
+        codecs: The protocols; of several with one prefix the last one holds.
+        origins: Origins of web pages that may make calls, besides the server's own.
+        logs_calls: Whether each call and its outcome are logged.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        codecs: Iterable[RPCProtocol],
+        *,
+        origins: Iterable[str] = (),
+        logs_calls: bool = False,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._codecs = {codec.prefix: codec for codec in codecs}
+        self._media_types = {
+            prefix: frozenset(
+                {codec.content_type, *getattr(codec, "content_types", ())}
+            )
+            for prefix, codec in self._codecs.items()
+        }
+        self._origins = frozenset(origins)
+        self._logs_calls = logs_calls
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The first elements of the paths that belong to a protocol."""
+        return tuple(self._codecs)
+
+    def answer(self, request: Request, prefix: str, namespace: str) -> Response:
+        """Answer a request to a protocol.
+
+        Args:
+            request: The request.
+            prefix: The first element of its path, one of `prefixes`.
+            namespace: What its further elements name; empty where the names of the
+                methods are full ones.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ToolserverError: The request is refused before its body is decoded, or
+                its body does not arrive.
+        """
+        codec = self._codecs[prefix]
+        if request.method != "POST":
+            text = f"{prefix} is called by POST; see its documentation\n"
+            return Response(text, status=405, headers={"Allow": "POST"})
+        media_types = self._media_types[prefix]
+        if request.media_type not in media_types:
+            got = request.media_type or "none"
+            expected = " or ".join(sorted(media_types))
+            text = f"content type: got {got}, expected {expected}\n"
+            return Response(text, status=415, headers={"Accept-Post": expected})
+        self._check_origin(request)
+        if not isinstance(request.content, bytes):
+            # What goes wrong on its way is HTTP's own, no fault of the protocol's.
+            request = request.replace(body=request.body)
+        try:
+            calls = codec.decode(request)
+        except ToolserverError as error:
+            return self._encode(codec, request, [Outcome(Call(""), error=error)])
+        if namespace:
+            for call in calls:
+                if not call.name.startswith(_EVERYWHERE):
+                    call.name = f"{namespace}.{call.name}"
+        make = self._log_call if self._logs_calls else self._dispatcher.call
+        return self._encode(codec, request, [make(call) for call in calls])
+
+    def _check_origin(self, request: Request) -> None:
+        # A page of a stranger may not make calls with its visitor's rights.
+        origin = request.headers.get("origin")
+        if origin is None or origin in self._origins:
+            return
+        if urlsplit(origin).netloc.lower() != request.host:
+            raise Forbidden("calls from pages of another origin are not allowed")
+
+    def _encode(
+        self, codec: RPCProtocol, request: Request, outcomes: list[Outcome]
+    ) -> Response:
+        try:
+            answer = codec.encode(request, outcomes)
+        except ToolserverError as error:
+            log.warning("%s: result cannot be expressed: %s", codec.prefix, error)
+            failed = [
+                outcome
+                if outcome.error is not None
+                else Outcome(outcome.call, error=error)
+                for outcome in outcomes
+            ]
+            answer = codec.encode(request, failed)
+        if isinstance(answer, Response):
+            return answer
+        return Response(answer, content_type=codec.content_type)
+
+    def _log_call(self, call: Call) -> Outcome:
+        outcome = self._dispatcher.call(call)
+        result = repr(outcome.value) if outcome.error is None else repr(outcome.error)
+        arguments = [*map(repr, call.args), *_masked(call.kwargs)]
+        log.info(
+            "%s(%s) -> %s",
+            call.name,
+            ", ".join(arguments)[:_SHOWN],
+            result[:_SHOWN],
+        )
+        return outcome
+
+
+def _masked(kwargs: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}=***" if _SECRET.search(name) else f"{name}={value!r}"
+        for name, value in kwargs.items()
+    ]

@@ -1,0 +1,244 @@
+"""One server process: the only module that knows all the parts.
+
+It builds them from the settings, joins them, starts and stops them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from toolserver import loader
+from toolserver.builtin.system import SystemTool
+from toolserver.configuration import Configuration
+from toolserver.declarations import Declaration, declared
+from toolserver.dispatcher import Dispatcher
+from toolserver.errors import StartError
+from toolserver.home import Home
+from toolserver.lifecycle import Lifecycle
+from toolserver.message import Request
+from toolserver.protocols.base import RPCProtocol, registered
+from toolserver.protocols.jsonrpc import JSONRPC
+from toolserver.protocols.xmlrpc import XMLRPC
+from toolserver.registry import Registry
+from toolserver.services import Services, install
+from toolserver.settings import Settings
+from toolserver.toolsettings import tool_settings
+from toolserver.web.app import App
+from toolserver.web.certificates import server_context
+from toolserver.web.hosts import HostCheck
+from toolserver.web.rest import REST
+from toolserver.web.rpc import RPC
+from toolserver.web.static import StaticFiles
+from toolserver.web.transport import HTTPServer
+
+__all__ = ["Worker"]
+
+log = logging.getLogger("toolserver")
+
+AccessLog = Callable[[Request, int, int, float], None]
+
+
+class Worker:
+    """A server in this process.
+
+    Args:
+        settings: The settings in force.
+        home: The folders of the server.
+        configuration: Where the settings came from, for the tools' own.
+        access_log: Writes a line for each answer; None for no access log.
+        tools: The tools to serve; by default all that the home loads.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        *,
+        configuration: Configuration | None = None,
+        access_log: AccessLog | None = None,
+        tools: Iterable[Declaration] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.home = home
+        self._configuration = configuration
+        self._access_log = access_log
+        self._tools = tools
+        self.registry = Registry(call_timeout=settings.server.call_timeout or None)
+        self.dispatcher = Dispatcher(
+            self.registry, tells_exceptions=settings.errors.detail == "message"
+        )
+        self.services = Services(self.registry, self.dispatcher)
+        self._lifecycle = Lifecycle(
+            self.registry, self.services, home.var / "setup.lock"
+        )
+        self._http: HTTPServer | None = None
+
+    @property
+    def http(self) -> HTTPServer:
+        """The HTTP server; there is one once the worker was started.
+
+        Raises:
+            RuntimeError: It was not started.
+        """
+        if self._http is None:
+            raise RuntimeError("the worker was not started")
+        return self._http
+
+    @property
+    def url(self) -> str:
+        """The address of the server, with a slash at its end."""
+        return self.settings.server.public_url or self.http.url
+
+    @property
+    def urls(self) -> list[tuple[str, str]]:
+        """What to show of the server when it has started: labels and addresses."""
+        base = self.url.rstrip("/")
+        found = [
+            (entry.namespace or "/", base + entry.path)
+            for entry in sorted(self.registry, key=lambda entry: entry.namespace)
+            if entry.namespace != "system"
+        ]
+        protocols = [(prefix, f"{base}/{prefix}") for prefix in self._rpc.prefixes]
+        return [("server", f"{base}/"), *protocols, *found]
+
+    def start(self) -> None:
+        """Load the tools, run their hooks, and accept requests.
+
+        Raises:
+            StartError: What keeps the server from starting; what was started before
+                is stopped.
+        """
+        app = self._build()
+        self._warn()
+        http = HTTPServer(
+            app,
+            settings=self.settings.server,
+            limits=self.settings.limits,
+            body_limit=app.body_limit,
+            on_reply=self._access_log,
+            tls=server_context(self.settings.server, self.home.path),
+        )
+        # The port is taken before the tools are touched: a second server that is
+        # started by mistake does no harm.
+        http.listen()
+        self._http = http
+        install(self.services)
+        try:
+            self._lifecycle.start()
+        except BaseException:
+            http.stop(0)
+            install(None, self.services)
+            raise
+        http.start()
+
+    def check(self) -> None:
+        """Load the tools and build all parts, but run no hook and accept nothing.
+
+        Raises:
+            StartError: What would keep the server from starting.
+        """
+        self._build()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Close the port, let running calls end, and run the tools' hooks.
+
+        Args:
+            timeout: Seconds that running calls get; by default as configured.
+        """
+        if timeout is None:
+            timeout = self.settings.server.stop_timeout
+        if self._http is not None:
+            self._http.stop(timeout)
+        self._lifecycle.stop()
+        self._lifecycle.close()
+        install(None, self.services)
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of tools, the first one going before the others."""
+        settings = self.settings.tools
+        found = [self.home.tools]
+        found += [self.home.path / folder for folder in settings.folders]
+        return [*found, Path(settings.shared)] if settings.shared else found
+
+    def _build(self) -> App:
+        if self._tools is None:
+            settings = self.settings.tools
+            loader.load_tools(self.folders, library=self.home.lib)
+            loader.load_modules(settings.modules, entry_points=settings.entry_points)
+        self._fill_registry(declared if self._tools is None else self._tools)
+        return self._build_app()
+
+    def _fill_registry(self, declarations: Iterable[Declaration]) -> None:
+        system = SystemTool()
+        system.max_calls = self.settings.limits.batch
+        self.registry.add(system, "system", builtin=True)
+        for declaration in declarations:
+            cls = declaration.cls
+            try:
+                tool = cls()
+            except TypeError as error:
+                raise StartError(
+                    f"{declaration.source}: {cls.__name__} cannot be made: {error}"
+                ) from error
+            namespace = declaration.namespace
+            tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
+            tool.settings = self._settings_of(cls.settings, namespace)
+            self.registry.add(
+                tool,
+                namespace,
+                source=declaration.source,
+                options=declaration.options,
+            )
+        known = {entry.namespace for entry in self.registry}
+        for namespace in self.settings.tool:
+            if namespace not in known:
+                likely = difflib.get_close_matches(namespace, known, 1)
+                hint = f", did you mean {likely[0]!r}?" if likely else ""
+                where = ""
+                if self._configuration is not None:
+                    where = f"{self._configuration.origin('tool', namespace)}: "
+                raise StartError(f'{where}[tool."{namespace}"]: no such tool{hint}')
+
+    def _settings_of(self, declared_settings: Any, namespace: str) -> Any:
+        if declared_settings is None and namespace not in self.settings.tool:
+            return None
+        return tool_settings(
+            declared_settings,
+            namespace,
+            self.settings.tool.get(namespace, {}),
+            self._configuration,
+        )
+
+    def _build_app(self) -> App:
+        settings = self.settings
+        codecs: list[RPCProtocol] = [
+            XMLRPC(settings.limits, settings.xmlrpc),
+            JSONRPC(settings.limits),
+            *registered,
+        ]
+        self._rpc = RPC(self.dispatcher, codecs, logs_calls=settings.log.rpc)
+        static = settings.static
+        return App(
+            self.services,
+            hosts=HostCheck(settings.server),
+            rpc=self._rpc,
+            rest=REST(self.registry, self.dispatcher, settings=settings),
+            static=StaticFiles(self.home.www, static) if static.enabled else None,
+        )
+
+    def _warn(self) -> None:
+        server = self.settings.server
+        loopback = server.host in ("127.0.0.1", "::1", "localhost")
+        if not loopback and not server.hosts and not server.unix_socket:
+            log.warning(
+                "server.host is %s but server.hosts is empty: requests that name "
+                "another host than it or a loopback name are refused",
+                server.host,
+            )
+        if server.debug and not loopback:
+            log.warning("server.debug shows tracebacks to everybody who asks")
