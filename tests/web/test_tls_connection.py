@@ -117,9 +117,9 @@ def test_the_clients_certificate_is_told(authority, client_context):
         assert certificate is not None
         assert ("email", "ann@example.org") in certificate["subjectAltName"]
         # Under TLS 1.3 the client learns of it when it reads.
-        with TLSClient(server, client_context) as stranger:
-            with pytest.raises((OSError, AssertionError)):
-                stranger.send(GET).answer()
+        stranger = TLSClient(server, client_context)
+        with stranger, pytest.raises((OSError, AssertionError)):
+            stranger.send(GET).answer()
         assert len(seen) == 1
 
 
