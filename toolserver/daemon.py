@@ -88,8 +88,12 @@ def check(home: Home, arguments: Sequence[str] = ()) -> None:
         env=server_environment(),
     )
     if trial.returncode:
-        lines = trial.stderr.strip().removeprefix("Error: ")
-        raise StartError(lines or f"cannot be loaded ({_ending(trial.returncode)})")
+        text = trial.stderr.strip()
+        if not text.startswith("Error: "):
+            # It did not even come to its own words: the last ones say most.
+            last = text.rpartition("\n")[2]
+            raise StartError(f"cannot be loaded ({_ending(trial.returncode)}): {last}")
+        raise StartError(text.removeprefix("Error: "))
 
 
 def start(home: Home, arguments: Sequence[str] = ()) -> State:

@@ -186,7 +186,7 @@ def run_validators(
         if wrapper.protocol and wrapper.protocol != context.protocol:
             continue
         if wrapper.verbs and not (
-            context.protocol == "REST"
+            context.protocol in ("REST", "FILES")
             and context.request is not None
             and context.request.method in wrapper.verbs
         ):

@@ -132,6 +132,11 @@ class ToolEntry:
     rest_methods: dict[str, dict[str, Target]] = field(default_factory=dict)
 
     @property
+    def file_validators(self) -> list[BoundWrapper]:
+        """What guards the static files below the tool's path."""
+        return [bound for bound in self.wrappers if bound.wrapper.protocol == "FILES"]
+
+    @property
     def path(self) -> str:
         """The path of the tool's URL, with a slash at its end."""
         return "/" + "".join(f"{part}/" for part in self.namespace.split(".") if part)

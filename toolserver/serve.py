@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -94,6 +95,10 @@ def _given(options: argparse.Namespace) -> list[Given]:
     return found
 
 
+def _log_exception(context: object, kind: Any, value: Any, trace: Any) -> None:
+    log.error("unhandled in %r", context, exc_info=(kind, value, trace))
+
+
 class _ServerProcess:
     """This process, as the server of a home."""
 
@@ -156,6 +161,8 @@ class _ServerProcess:
 
     def _serve(self, configuration: Configuration, logs: Logs) -> None:
         """Serve until a signal, or until there is other code to serve."""
+        # What ends a greenlet belongs into the log, not bare to standard error.
+        gevent.get_hub().print_exception = _log_exception
         worker = self._worker(configuration, logs)
         # It looks before the code is loaded, so that no change is missed.
         watch = self._watch(worker) if self._reloads else None

@@ -335,7 +335,7 @@ def describe_rest_method(function: Callable[..., Any], attribute: str) -> Method
         extra=None,
         returns=Type(Any),
         doc=inspect.getdoc(function) or "",
-        **{**marks, "exported": False},
+        **{**marks, "exported": True},
     )
 
 

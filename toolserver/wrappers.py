@@ -130,7 +130,8 @@ def validate(
 
     Args:
         method: The method, or its name; the whole tool if it is left out.
-        *verbs: HTTP methods to which it applies, for REST only; all if none is given.
+        *verbs: HTTP methods to which it applies, for REST and static files only; all
+            if none is given.
         protocol: ``"REST"`` or the prefix of a protocol that it guards, or
             ``"FILES"`` for the static files below the tool; all calls if left out.
     """

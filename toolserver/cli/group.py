@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
+from toolserver import __version__
 from toolserver.errors import StartError
 
-__all__ = ["COMMANDS", "NOT_RUNNING", "Fail", "main", "tsctl"]
+__all__ = ["COMMANDS", "NOT_RUNNING", "Fail", "main", "run", "tsctl"]
 
 #: Exit codes.
 FAILED = 1
@@ -86,7 +88,7 @@ class LazyGroup(click.Group):
     help="Folder of the server. Else $TOOLSERVER_HOME, the current folder if it is "
     "one, or ~/.toolserver.",
 )
-@click.version_option(package_name="toolserver", prog_name="tsctl")
+@click.version_option(__version__, prog_name="tsctl")
 @click.pass_context
 def tsctl(ctx: click.Context, home: str | None) -> None:
     """Make, run and ask a server of typed Python classes."""
@@ -95,12 +97,20 @@ def tsctl(ctx: click.Context, home: str | None) -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process."""
-    sys.exit(_run())
+    sys.exit(run())
 
 
-def _run() -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the one place where failures are reported.
+
+    Args:
+        arguments: The words after ``tsctl``; by default those of the process.
+
+    Returns:
+        The exit code.
+    """
     try:
-        code: Any = tsctl.main(prog_name="tsctl", standalone_mode=False)
+        code: Any = tsctl.main(arguments, prog_name="tsctl", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

@@ -22,7 +22,7 @@ _TOOL = '''\
 
 from dataclasses import dataclass
 
-from toolserver import StandardTool, generator, read_only, register
+from toolserver import StandardTool, read_only, register
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,6 @@ class {cls}(StandardTool):
             times: How often.
         """
         return " ".join([f"{{self.settings.greeting}} {{name}}!"] * times)
-
-    # How a result looks over REST, to who asks for this media type.
-    @generator(greet, content_type="text/markdown")
-    def _as_markdown(self, request, result):
-        return f"# {{result}}\\n"
 '''
 
 _TEST = '''\

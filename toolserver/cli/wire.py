@@ -203,7 +203,8 @@ def _json(value: Any) -> bytes:
 
 def _failed(code: Any, message: Any, kind: Any = None) -> Fail:
     name = kind or (_NAMES.get(code) if isinstance(code, int) else None) or "error"
-    return Fail(f"{_one_line(str(name))} ({code}): {_one_line(str(message))}")
+    text = _one_line(str(message)).removeprefix(f"{name}: ")
+    return Fail(f"{_one_line(str(name))} ({code}): {text}")
 
 
 def _one_line(text: str) -> str:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import logging
 import re
 
+from toolserver.calls import Call
 from toolserver.contexts import Context, bind
+from toolserver.dispatcher import run_validators
 from toolserver.errors import (
     AlreadyDone,
     InternalError,
@@ -60,6 +62,7 @@ class App:
         self._rest = rest
         self._static = static
         self._prefixes = frozenset(rpc.prefixes)
+        self._guards_files = any(entry.file_validators for entry in services.registry)
 
     def __call__(self, request: Request) -> Response:
         """Answer a request.
@@ -109,6 +112,8 @@ class App:
         if route is not None:
             return self._rest.answer(request, route)
         if self._static is not None:
+            if self._guards_files:
+                self._check_file(request, context)
             found = self._static.serve(request)
             if found is not None:
                 return found
@@ -116,6 +121,16 @@ class App:
         if route is not None:
             return self._rest.answer(request, route)
         raise NotFound(f"nothing here: {path!r}")
+
+    def _check_file(self, request: Request, context: Context) -> None:
+        """Ask the nearest tool whether the file below it may be had."""
+        found = self._services.registry.nearest(tuple(request.path.split("/")[1:]))
+        if found is None or not found[0].file_validators:
+            return
+        asking = context.nested(found[0].tool, "")
+        asking.protocol = "FILES"
+        with bind(asking):
+            run_validators(found[0].file_validators, Call(request.path), asking)
 
     def body_limit(self, request: Request) -> int:
         """How large a body a request may have whose body passes the server's bound.

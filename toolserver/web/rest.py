@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolserver.calls import Arguments, Call, Outcome
-from toolserver.contexts import current
+from toolserver.contexts import Context, bind, current
 from toolserver.dispatcher import Dispatcher
 from toolserver.errors import (
     AlreadyDone,
@@ -21,7 +21,7 @@ from toolserver.errors import (
     ToolserverError,
 )
 from toolserver.message import Request, Response, redirect
-from toolserver.registry import Registry
+from toolserver.registry import Registry, Target
 from toolserver.settings import Settings
 from toolserver.web.arguments import read_arguments
 from toolserver.web.conditional import (
@@ -106,20 +106,22 @@ class REST:
             return self.problem(
                 request, Forbidden("calls from pages of another site are not allowed")
             )
+        context = current() or Context(protocol="REST")
         if route.rest:
             request = request.replace(rest=route.rest)
-            context = current()
-            if context is not None:
-                context.request = request
+            context.request = request
         outcome = self._call(request, endpoint)
-        try:
-            return self._respond(request, endpoint, outcome)
-        except AlreadyDone:
-            raise
-        except ToolserverError as error:
-            return self.problem(request, error)
-        except BaseException as error:
-            return self._failed_to_render(request, endpoint, error)
+        target = endpoint.target
+        # Rendering is the tool's work, too, and so are the steps of a stream.
+        with bind(context.nested(target.tool, target.spec.name)):
+            try:
+                return self._respond(request, endpoint, outcome)
+            except AlreadyDone:
+                raise
+            except ToolserverError as error:
+                return self.problem(request, error)
+            except BaseException as error:
+                return self._failed_to_render(request, target, context, error)
 
     def problem(self, request: Request, error: ToolserverError) -> Response:
         """Tell a caller what went wrong.
@@ -203,13 +205,12 @@ class REST:
         )
 
     def _failed_to_render(
-        self, request: Request, endpoint: Endpoint, error: BaseException
+        self, request: Request, target: Target, context: Context, error: BaseException
     ) -> Response:
-        context = current()
-        reference = context.request_id if context is not None else ""
+        reference = context.request_id
         log.error(
             "%s: rendering its result failed, reference %s",
-            endpoint.target.name,
+            target.name,
             reference,
             exc_info=error,
         )

@@ -142,8 +142,8 @@ class Routes:
             redirect = entry.path if not remaining and entry.namespace else ""
             return Route(entry, INDEX, endpoints, redirect=redirect)
         name, *rest = remaining
-        if rest == [""]:
-            rest = []
+        if rest and not rest[-1]:
+            rest.pop()
         endpoints = self._of(entry, name)
         if not endpoints:
             return None

@@ -1,0 +1,39 @@
+# On a fresh machine `make run` and `make test` do all the set-up by themselves.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: run test lint bench clean
+
+## Start the server with the examples on http://localhost:4334/
+run: $(INSTALLED)
+	$(BIN)/tsctl --home . start --foreground
+
+## Run the tests; TESTS=tests/web picks some
+test: $(INSTALLED)-dev
+	$(BIN)/python -m pytest $(TESTS)
+
+## Check style, types and the direction of imports
+lint: $(INSTALLED)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## Compare the speed with that of other servers
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): requirements.txt setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+$(INSTALLED)-dev: $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[dev]'
+	touch $@

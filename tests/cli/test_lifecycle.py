@@ -1,0 +1,225 @@
+"""``start``, ``stop``, ``status``, ``restart``: real servers, real signals."""
+
+import fcntl
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+from .conftest import TOOL, run, status, wait_for
+
+
+def get(url, path):
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def spawn(home, *words):
+    """A command that stays."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "toolserver", "--home", str(home), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process, number=signal.SIGTERM):
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    return out, err
+
+
+def test_round_trip(home):
+    assert status(home)["running"] is False
+    before = run(home, "status")
+    assert (before.code, before.out) == (3, "not running\n")
+
+    started = run(home, "start", "--port", "0")
+    assert started.code == 0, started.err
+    found = status(home)
+    assert found["running"] is True
+    assert found["url"] in started.out
+    assert f"pid {found['pid']}" in started.out
+    assert get(found["url"], "/shop/orders/place?item=book&count=2") == "2 book"
+    shown = run(home, "status")
+    assert shown.code == 0
+    assert shown.out.startswith("running since ")
+
+    again = run(home, "start", "--port", "0")
+    assert (again.code, again.err) == (
+        1,
+        f"Error: already running (pid {found['pid']}) on {found['url']}\n",
+    )
+
+    # Rotation: what follows goes to a new file of the name.
+    log = home / "log" / "access.log"
+    wait_for(lambda: "GET /shop/orders/place?item=book&count=2" in log.read_text())
+    log.rename(home / "log" / "access.log.1")
+    os.kill(found["pid"], signal.SIGUSR1)
+    wait_for(log.exists)
+    get(found["url"], "/rotated")
+    wait_for(lambda: "GET /rotated" in log.read_text())
+
+    stopped = run(home, "stop")
+    assert (stopped.code, stopped.out) == (0, f"stopped (pid {found['pid']})\n")
+    after = status(home)
+    assert (after["running"], after["pid"], after["url"]) == (False, None, None)
+    twice = run(home, "stop")
+    assert (twice.code, twice.out) == (0, "not running\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_foreground(home, number):
+    process = spawn(home, "start", "--foreground", "--port", "0")
+    found = wait_for(lambda: (it := status(home))["running"] and it)
+    # The command itself has become the server.
+    assert found["pid"] == process.pid
+    assert get(found["url"], "/shop/orders/sizes")
+    out, err = end(process, number)
+    assert process.returncode == 0
+    assert found["url"] in out
+    assert "stopped" in err
+    assert status(home)["running"] is False
+
+
+def test_taken_port(home):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for words in (["start"], ["start", "--foreground"]):
+            done = run(home, *words, "--port", port)
+            assert done.code == 1
+            assert f"port {port} of 127.0.0.1 is taken" in done.err
+            # In the foreground the error log is shown, too; else there is one line.
+            assert done.err.count("\n") == 1
+    assert status(home)["pid"] is None
+
+
+def test_two_starts_at_once(home):
+    both = [spawn(home, "start", "--port", "0") for _ in range(2)]
+    ended = [(process.communicate(timeout=40), process.returncode) for process in both]
+    assert sorted(code for _, code in ended) == [0, 1]
+    found = status(home)
+    (message,) = [err for (_, err), code in ended if code]
+    assert message == f"Error: already running (pid {found['pid']}) on {found['url']}\n"
+
+
+def test_killed_server_is_no_obstacle(home):
+    run(home, "start", "--port", "0")
+    pid = status(home)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: status(home)["pid"] is None)
+    started = run(home, "start", "--port", "0")
+    assert started.code == 0, started.err
+    assert status(home)["pid"] != pid
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_pid_of_a_stranger_is_not_signalled(home, is_locked):
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        file = home / "var" / "toolserver.pid"
+        with file.open("w") as stream:
+            stream.write(f"{stranger.pid}\n12345\n")
+            stream.flush()
+            if is_locked:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            stopped = run(home, "stop")
+        assert stranger.poll() is None
+        if is_locked:
+            assert stopped.code == 1
+            assert "locked by a process other than the one that it names" in stopped.err
+        else:
+            assert (stopped.code, stopped.out) == (0, "not running\n")
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_stop_waits_and_kills_only_by_force(home):
+    file = home / "config" / "toolserver.toml"
+    file.write_text("[server]\nport = 0\nstop_timeout = 0\n")
+    tool = home / "tools" / "orders.py"
+    tool.write_text(
+        TOOL
+        + "\n    def on_stop(self):\n        import gevent\n        gevent.sleep(60)\n"
+    )
+    assert run(home, "start").code == 0
+    pid = status(home)["pid"]
+    forced = run(home, "stop", "--force")
+    assert (forced.code, forced.out) == (0, f"killed (pid {pid})\n")
+    assert status(home)["pid"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ndef f(:\n", ":2: SyntaxError: "),
+        ("import nowhere_to_be_found\n", ":1: cannot be imported: ModuleNotFoundError"),
+        (
+            TOOL + "    def on_start(self):\n        raise OSError('no database')\n",
+            "shop.orders: on_start failed: OSError: no database",
+        ),
+    ],
+)
+def test_tool_that_cannot_be_loaded(home, text, message):
+    (home / "tools" / "orders.py").write_text(text)
+    done = run(home, "start", "--port", "0")
+    assert done.code == 1
+    assert message in done.err
+    assert "orders.py:" in done.err
+    assert done.err.count("\n") == 1
+    assert status(home)["pid"] is None
+
+
+def test_restart(home):
+    assert run(home, "restart", "--port", "0").code == 0
+    first = status(home)["pid"]
+    (home / "tools" / "bad.py").write_text("(")
+    refused = run(home, "restart", "--port", "0")
+    assert refused.code == 1
+    assert "bad.py:1: SyntaxError" in refused.err
+    assert status(home)["pid"] == first
+    (home / "tools" / "bad.py").unlink()
+    done = run(home, "restart", "--set", "server.port=0")
+    assert done.out.startswith(f"stopped (pid {first})\nToolserver is running")
+    assert status(home)["pid"] not in (None, first)
+
+
+def test_reload(home):
+    tool = home / "tools" / "orders.py"
+    log = home / "log" / "error.log"
+    started = run(home, "start", "--port", "0", "--reload")
+    assert started.code == 0, started.err
+    first = status(home)
+
+    tool.write_text(TOOL.replace("def place(", "def place(("))
+    wait_for(lambda: "the old code goes on serving" in log.read_text())
+    assert f"{tool}:10: SyntaxError" in log.read_text()
+    assert get(first["url"], "/shop/orders/place?item=book") == "1 book"
+
+    tool.write_text(TOOL.replace('f"{count} {item}"', '"new"'))
+    wait_for(lambda: log.read_text().count("serving on http") == 2)
+    second = wait_for(lambda: (it := status(home))["running"] and it)
+    assert second["pid"] == first["pid"]
+    assert get(second["url"], "/shop/orders/place?item=book") == "new"
+    # The lock has come along.
+    assert "already running" in run(home, "start", "--port", "0").err
+    assert run(home, "stop").code == 0
+
+
+def test_status_of_a_home_that_was_never_made(tmp_path):
+    assert status(tmp_path / "none")["running"] is False

@@ -1,0 +1,106 @@
+"""``call`` and ``tools`` against a running server."""
+
+import json
+import socket
+
+import pytest
+
+from .conftest import run, status
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (["shop.orders.place", "book"], "1 book\n"),
+        (["shop.orders.place", "book", "2"], "2 book\n"),
+        (["shop.orders.place", "item=book", "count=3"], "3 book\n"),
+        (["shop.orders.place", "item=a=b"], "1 a=b\n"),
+        (["shop.orders.place", '"3"'], "1 3\n"),
+        (["shop.orders.place", "book", "--json"], '"1 book"\n'),
+        (["shop.orders.place", "--protocol", "RPC2", "book", "2"], "2 book\n"),
+        (["shop.orders.place", "--protocol", "rest", "item=book"], "1 book\n"),
+    ],
+)
+def test_call(running, words, out):
+    done = run(running, "call", *words)
+    assert (done.code, done.out, done.err) == (0, out, "")
+
+
+@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "REST"])
+def test_call_with_a_list_as_result(running, protocol):
+    done = run(running, "call", "shop.orders.sizes", "--protocol", protocol)
+    assert json.loads(done.out) == [1, 2]
+
+
+@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "REST"])
+def test_failure_is_one_line(running, protocol):
+    done = run(running, "call", "shop.orders.fail", "--protocol", protocol)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.count("\n") == 1
+    assert "no way" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["shop.orders.plac"], 1, "MethodNotFound (-32601): no method"),
+        (["shop.orders.place"], 1, "InvalidParams (-32602): item: missing"),
+        (["shop.orders.place", "book", "many"], 1, "InvalidParams (-32602): count: "),
+        (["shop.orders.place", "a", "count=1"], 2, "all by position or all by name"),
+        (["shop.orders.place", "item=a", "item=b"], 2, "item: given twice"),
+        (
+            ["shop.orders.place", "--protocol", "RPC2", "item=a"],
+            2,
+            "XML-RPC has no named arguments",
+        ),
+        (["shop.orders.place", "--protocol", "REST", "a"], 2, "by name: NAME=VALUE"),
+    ],
+)
+def test_faults(running, words, code, message):
+    done = run(running, "call", *words)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+
+
+def test_call_by_url(running, tmp_path):
+    url = status(running)["url"]
+    done = run(tmp_path, "call", "--url", url, "shop.orders.place", "book")
+    assert done.out == "1 book\n"
+
+
+def test_no_server(tmp_path):
+    run(tmp_path, "init")
+    for words in (["call", "a.b"], ["tools"]):
+        done = run(tmp_path, *words)
+        assert done.code == 3
+        assert done.err.startswith("Error: not running: ")
+
+
+def test_refused_and_silent(tmp_path):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        refused = run(tmp_path, "call", "--url", url, "a.b")
+        assert (refused.code, refused.err) == (
+            1,
+            f"Error: {url}: no server answers there\n",
+        )
+        listener.listen()
+        silent = run(tmp_path, "call", "--url", url, "--timeout", "0.2", "a.b")
+        assert (silent.code, silent.err) == (
+            1,
+            f"Error: {url}: no answer within 0.2 s\n",
+        )
+
+
+def test_tools(running):
+    lines = run(running, "tools").out.splitlines()
+    at = lines.index("shop.orders")
+    assert "  place(item: str, count: int = 1) -> str" in lines[at:]
+    one = run(running, "tools", "shop.orders")
+    assert "Place an order." in one.out
+    found = json.loads(run(running, "tools", "--json").out)
+    assert {method["name"] for method in found["shop.orders"]} >= {"place", "sizes"}
+    unknown = run(running, "tools", "shop.order")
+    assert unknown.code == 1
+    assert "did you mean 'shop.orders'?" in unknown.err
