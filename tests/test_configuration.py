@@ -390,6 +390,14 @@ def test_merge_of_a_whole_file_changes_nothing():
     assert (merged.text, merged.added, merged.left) == (text, [], [])
 
 
+def test_the_checkout_is_a_home_that_is_up_to_date():
+    """After a new setting: ``bin/tsctl init``."""
+    file = Path(__file__).parent.parent / "config" / "toolserver.toml"
+    merged = samplefile.merge(file.read_text(), str(file))
+    assert (merged.added, merged.left) == ([], [])
+    assert load(file).settings.tools.folders == ("examples",)
+
+
 def test_merge_puts_settings_into_their_section():
     text = samplefile.render().replace("# port = 4334\n", "")
     text = text.replace("# backlog = 4096\n", "backlog = 3  # mine\n")

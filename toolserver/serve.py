@@ -162,7 +162,8 @@ class _ServerProcess:
     def _serve(self, configuration: Configuration, logs: Logs) -> None:
         """Serve until a signal, or until there is other code to serve."""
         # What ends a greenlet belongs into the log, not bare to standard error.
-        gevent.get_hub().print_exception = _log_exception
+        hub = gevent.get_hub()
+        hub.print_exception = _log_exception  # type: ignore[assignment, method-assign]  # gevent has no other way
         worker = self._worker(configuration, logs)
         # It looks before the code is loaded, so that no change is missed.
         watch = self._watch(worker) if self._reloads else None
