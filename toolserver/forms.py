@@ -23,7 +23,7 @@ _FIELDS_SIZE = 1024 * 1024
 
 
 class UploadedFile:
-    """A file that came with a form.
+    """A file that came with a form; it is closed when nothing refers to it any more.
 
     Attributes:
         name: Name of the form field.
@@ -43,6 +43,9 @@ class UploadedFile:
         self.content_type = content_type
         self.size = size
         self.file = file
+
+    def __del__(self) -> None:
+        self.file.close()
 
     def read(self) -> bytes:
         """The whole content."""
