@@ -8,6 +8,7 @@ import importlib
 import os
 import pkgutil
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ def main() -> None:
     unknown = set(options.rows) - set(known)
     if unknown:
         sys.exit(f"no row {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    # A run that is ended from outside ends its servers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     environment.prepare()
     machine.raise_file_limit()
     run = Run(options.rounds, options.seconds, options.connections)
@@ -37,7 +40,9 @@ def main() -> None:
     for name in options.rows:
         say(f"{name}:")
         lines += importlib.import_module(f"benchmarks.rows.{name}").measure(run)
-    text = f"{about}\n{results_table(lines)}\n{measures_table(run.measures)}"
+    text = f"{about}\n{results_table(lines)}"
+    if run.measures:
+        text += f"\n{measures_table(run.measures)}"
     print(text)
     publish(text, readme=options.readme)
 
