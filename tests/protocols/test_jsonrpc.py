@@ -283,7 +283,7 @@ class Item:
         (decimal.Decimal("1.50"), "1.50"),
         (datetime.datetime(2024, 2, 29, 1, 2, 3), "2024-02-29T01:02:03"),
         (datetime.date(2024, 2, 29), "2024-02-29"),
-        (Item("a", Point(1)), {"sku": "a", "at": {"x": 1}}),
+        (Item("a", Point(1)), {"sku": "a", "at": [1]}),
         ({1, 2}, [1, 2]),
         (2**70, 2**70),
         ("null", "null"),
