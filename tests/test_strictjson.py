@@ -1,0 +1,240 @@
+import json
+import math
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from toolserver import strictjson
+from toolserver.errors import ApplicationError, ParseError
+
+SPACE = st.sampled_from(["", "", " ", "\n\t", "\r\n "])
+#: Few letters, so that keys repeat, and what a careless count would trip over.
+CHARACTERS = st.sampled_from(
+    [
+        *("a", "b", ":", "{", "}", "[", "]", ",", "\u00fc", "\U0001f600"),
+        *(r"\"", r"\\", r"\n", r"\/", r"\u0061", r"\u003a", r"\u0022", r"\u0000"),
+        *(r"\ud83d\ude00", r"\ud83d", r"\ude00"),
+    ]
+)
+STRINGS = st.lists(CHARACTERS, max_size=4).map(lambda parts: f'"{"".join(parts)}"')
+NUMBERS = st.sampled_from(
+    ["0", "-1", "1.5", "1e5", "1E-5", "-0.0", "9" * 30, "1e999", "NaN", "-Infinity"]
+)
+LITERALS = st.sampled_from(["null", "true", "false"])
+
+
+@st.composite
+def containers(draw, inner):
+    space = draw(SPACE)
+    if draw(st.booleans()):
+        elements = draw(st.lists(inner, max_size=4))
+        return f"[{space}{f'{space},'.join(elements)}{space}]"
+    members = draw(st.lists(st.tuples(STRINGS, inner), max_size=4))
+    written = (f"{key}{space}:{space}{value}" for key, value in members)
+    return f"{{{space}{f',{space}'.join(written)}{space}}}"
+
+
+TEXTS = st.recursive(LITERALS | STRINGS | NUMBERS, containers, max_leaves=15)
+
+
+class Refused(Exception):
+    """The oracle's word for what has to be refused."""
+
+
+def read_slowly(text):
+    """The rules, one by one, by the standard library's reader."""
+
+    def unique(pairs):
+        if len(dict(pairs)) < len(pairs):
+            raise Refused
+        return dict(pairs)
+
+    def number(word):
+        if not math.isfinite(value := float(word)):
+            raise Refused
+        return value
+
+    value = json.loads(
+        text, object_pairs_hook=unique, parse_float=number, parse_constant=number
+    )
+    if any("\ud800" <= character <= "\udfff" for character in flatten(value)):
+        raise Refused
+    return value
+
+
+def flatten(value):
+    if isinstance(value, dict):
+        return "".join(map(flatten, (*value, *value.values())))
+    if isinstance(value, list):
+        return "".join(map(flatten, value))
+    return value if isinstance(value, str) else ""
+
+
+def depth_of(value):
+    if isinstance(value, (dict, list)):
+        members = value.values() if isinstance(value, dict) else value
+        return 1 + max(map(depth_of, members), default=0)
+    return 0
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_it_reads_and_refuses_what_a_slow_reader_does(text, max_depth):
+    try:
+        expected = read_slowly(text)
+    except Refused:
+        with pytest.raises(ParseError):
+            strictjson.decode(text.encode(), max_depth=max_depth)
+        return
+    if depth_of(expected) > max_depth:
+        with pytest.raises(ParseError, match=f"deeper than {max_depth}"):
+            strictjson.decode(text.encode(), max_depth=max_depth)
+    else:
+        got = strictjson.decode(text.encode(), max_depth=max_depth)
+        assert repr(got) == repr(expected)
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(text):
+    try:
+        value = strictjson.decode(text)
+    except ParseError:
+        return
+    assert value == json.loads(text.decode("utf-8-sig"))
+
+
+@given(TEXTS, st.data())
+def test_any_damage_is_read_or_refused(text, data):
+    damaged = bytearray(text.encode())
+    at = data.draw(st.integers(0, len(damaged)))
+    damaged[at : at + 1] = data.draw(st.binary(max_size=2))
+    try:
+        value = strictjson.decode(bytes(damaged))
+    except ParseError:
+        return
+    assert repr(value) == repr(read_slowly(damaged.decode("utf-8-sig")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 1}',
+        r'{"a": 1, "\u0061": 2}',
+        '[{"x": {"a": 1, "b": ":", "a": 2}}]',
+        '{"a": {}, "a": {"b": 1}}',
+        '{"": 1, "": 2}',
+        r'{"\"": 1, "\"": 2}',
+    ],
+)
+def test_repeated_keys_are_refused_by_name(text):
+    with pytest.raises(ParseError, match="key repeated in a JSON object: "):
+        strictjson.decode(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": ":", "b": "::"}',
+        '{":": 1, "::": 2}',
+        r'{"a": "\":", "b": "\\"}',
+        '[{"a": 1}, {"a": 1}]',
+        '{"a": {"a": {"a": "a:a"}}}',
+    ],
+)
+def test_colons_in_text_are_no_keys(text):
+    assert strictjson.decode(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_depth_is_bounded(opening, closing):
+    def nested(depth):
+        return f"{opening * depth}0{closing * depth}".encode()
+
+    assert strictjson.decode(nested(64))
+    with pytest.raises(ParseError, match="deeper than 64"):
+        strictjson.decode(nested(65))
+    assert strictjson.decode(nested(500), max_depth=500)
+    with pytest.raises(ParseError, match="deeper than 500"):
+        strictjson.decode(nested(100_000), max_depth=500)
+
+
+def test_brackets_in_text_have_no_depth():
+    for text in ("[" * 100, r"\"{" * 100, "{" * 100 + r"\\"):
+        body = f'["{text}"]'.encode()
+        assert strictjson.decode(body) == json.loads(body)
+
+
+def test_many_containers_side_by_side_have_no_depth():
+    assert strictjson.decode(b"[" + b"[]," * 1000 + b"{}]")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("18446744073709551616", 2**64),
+        ("-9223372036854775809", -(2**63) - 1),
+        ("9" * 4300, 10**4300 - 1),
+        ("\ufeff[1]", [1]),
+        (" \n1\t", 1),
+        (r'"\ud83d\ude00"', "\U0001f600"),
+        (r'"\u0000"', "\0"),
+    ],
+)
+def test_what_is_accepted(text, expected):
+    got = strictjson.decode(text.encode())
+    assert got == expected
+    assert type(got) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "nul", "NaN", "Infinity", "-Infinity", "nan", "01", "+1", ".5"),
+        *("1.", "1e", "0x1", "1 2", "[1,]", "[,1]", '{"a"}', "{a: 1}", "{'a': 1}"),
+        *("// c\n1", "[1] x", "1e400", "-1e400", "9" * 4301, "[", '"', '"\\'),
+        *('"\t"', '"\n"', '"\\x"', '"\\u00"', r'"\ud800"', r'"\udc00"'),
+        *("\0", "1\0", "\ufeff", "\ufeff\ufeff1"),
+    ],
+)
+def test_what_is_refused(text):
+    with pytest.raises(ParseError, match=r"^not valid JSON: "):
+        strictjson.decode(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"\xff"',
+        b'"\xed\xa0\x80"',
+        b'"\xc0\x80"',
+        b"\xff\xfe1\0",
+        '"ü"'.encode("latin-1"),
+    ],
+)
+def test_what_is_no_utf_8_is_refused(text):
+    with pytest.raises(ParseError):
+        strictjson.decode(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=15,
+    )
+)
+def test_what_is_written_is_read_again(value):
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        with pytest.raises(ApplicationError, match="NaN or Infinity"):
+            strictjson.encode(value)
+        return
+    assert strictjson.decode(strictjson.encode(value)) == value
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, object(), [math.nan, None]])
+def test_what_json_cannot_carry_is_an_error(value):
+    with pytest.raises(ApplicationError, match="result cannot be sent"):
+        strictjson.encode(value)
