@@ -349,3 +349,19 @@ def test_a_unix_socket_has_a_name_and_a_port(tmp_path):
         assert ask(server, GET).status == 200
     assert seen[0][0]
     assert seen[0][1].isdigit()
+
+
+def test_a_rewritten_request_does_not_get_the_environ_of_its_head():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        return hello(environ, start_response)
+
+    handler = WSGIHandler(app)
+    changes = iter([{}, {"method": "PUT"}, {"path": "/ü"}, {}])
+    with serving(lambda request: handler(request.replace(**next(changes)))) as server:
+        for _ in range(4):
+            ask(server, GET)
+    path = "/ü".encode().decode("latin-1")
+    assert seen == [("GET", "/"), ("PUT", "/"), ("GET", path), ("GET", "/")]

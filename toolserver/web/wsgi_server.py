@@ -108,6 +108,7 @@ class WSGIHandler:
             isinstance(head, Head)
             and head.cached
             and head.headers is request.headers
+            and head.method is request.method
             and head.raw_path is request.raw_path
             and head.query_string is request.query_string
         ):
@@ -117,12 +118,8 @@ class WSGIHandler:
             environ: _Environ = kept[1].copy()
         else:
             environ = {**self._environ, **environ_of(request)}
-        name, port = request.local
-        environ["SERVER_NAME"] = name
-        environ["SERVER_PORT"] = str(port)
         environ["REMOTE_ADDR"] = request.peer
         environ["REMOTE_PORT"] = str(request.peer_port)
-        environ["wsgi.url_scheme"] = request.scheme
         environ["wsgi.errors"] = sys.stderr
         content = request.content
         environ["wsgi.input"] = (
@@ -132,12 +129,16 @@ class WSGIHandler:
 
 
 def environ_of(request: Request) -> _Environ:
-    """The variables that the head of a request gives.
+    """The variables that the server and the head of a request give.
 
     Header fields with an underscore in their name are left out: ``X_A`` and ``X-A``
     would be one variable, and a proxy that guards the one may not know the other.
     """
+    name, port = request.local
     environ: _Environ = {
+        "SERVER_NAME": name,
+        "SERVER_PORT": str(port),
+        "wsgi.url_scheme": request.scheme,
         "REQUEST_METHOD": request.method,
         "PATH_INFO": unquote_to_bytes(request.raw_path).decode("latin-1"),
         "QUERY_STRING": request.query_string,
