@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from toolserver.message import Request
 
-__all__ = ["Context", "Var", "bind", "context", "current", "new_request_id"]
+__all__ = ["Context", "Var", "bind", "context", "current", "request_id_text"]
 
 T = TypeVar("T")
 
@@ -29,9 +29,13 @@ _process = os.urandom(6).hex()
 _numbers = itertools.count(1)
 
 
-def new_request_id() -> str:
-    """A text that names one request in every log of this and other processes."""
-    return f"{_process}-{next(_numbers):x}"
+def request_id_text(number: str | int) -> str:
+    """The text that names a request in every log, here and elsewhere.
+
+    Args:
+        number: What `Context.number` holds.
+    """
+    return f"{_process}-{number:x}" if isinstance(number, int) else number
 
 
 class Context:
@@ -45,7 +49,7 @@ class Context:
         tool: The tool that is called, or None outside of a call.
         method: Name of the method that is called.
         protocol: How the call arrived: ``"REST"``, ``"RPC2"``, …; empty inside.
-        request_id: The text that names the request in the logs.
+        number: The request's id, or the number from which it is made.
         job_id: Id of the job that makes the call, or None.
         deadline: Time by `time.monotonic` at which the call is ended, or None.
         services: What the running server offers to tools.
@@ -58,9 +62,9 @@ class Context:
         "groups",
         "job_id",
         "method",
+        "number",
         "protocol",
         "request",
-        "request_id",
         "services",
         "tool",
         "values",
@@ -90,7 +94,13 @@ class Context:
         # Never changed in place: `Var.set` binds a new one, so that a nested call's
         # changes end with it.
         self.values: Mapping[Var[Any], Any] = _NO_VALUES
-        self.request_id = request_id or new_request_id()
+        # Only a number until somebody asks for it: most requests leave no trace.
+        self.number: str | int = request_id or next(_numbers)
+
+    @property
+    def request_id(self) -> str:
+        """The text that names the request in every log, here and elsewhere."""
+        return request_id_text(self.number)
 
     def nested(self, tool: Any, method: str) -> Context:
         """A context for a call made inside this one.
@@ -114,7 +124,7 @@ class Context:
         inner.job_id = self.job_id
         inner.deadline = self.deadline
         inner.values = self.values
-        inner.request_id = self.request_id
+        inner.number = self.number
         return inner
 
 

@@ -5,10 +5,13 @@ Spec: RFC 7578; the parser is the library ``multipart``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO
+import io
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING
 
-from multipart import MultipartError, MultipartParser, parse_options_header
+from multipart import MultipartSegment, PushMultipartParser, parse_options_header
 
 from toolserver.errors import InvalidRequest
 
@@ -16,10 +19,13 @@ if TYPE_CHECKING:
     from toolserver.message import BodyReader
     from toolserver.settings import Limits
 
-__all__ = ["UploadedFile", "read_multipart"]
+__all__ = ["Files", "UploadedFile", "read_multipart"]
 
-#: Bytes of all plain fields of one form that are kept in memory.
+#: Bytes that all plain fields of one form may have; files have no such bound.
 _FIELDS_SIZE = 1024 * 1024
+_CHUNK = 65536
+#: Encodings of plain fields. Others are rare, and some cost a lot to decode.
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1"})
 
 
 class UploadedFile:
@@ -36,7 +42,7 @@ class UploadedFile:
     __slots__ = ("content_type", "file", "filename", "name", "size")
 
     def __init__(
-        self, name: str, filename: str, content_type: str, size: int, file: BinaryIO
+        self, name: str, filename: str, content_type: str, size: int, file: IO[bytes]
     ) -> None:
         self.name = name
         self.filename = filename
@@ -52,10 +58,48 @@ class UploadedFile:
         self.file.seek(0)
         return self.file.read()
 
+    def close(self) -> None:
+        """Let go of the content, on disk too; a second time does nothing."""
+        self.file.close()
+
+
+class Files(Mapping[str, UploadedFile]):
+    """Uploaded files; of several of one name the first, as with other fields.
+
+    Args:
+        files: The files in the order in which they were sent.
+    """
+
+    __slots__ = ("_files",)
+
+    def __init__(self, files: Iterable[UploadedFile] = ()) -> None:
+        self._files: dict[str, list[UploadedFile]] = {}
+        for file in files:
+            self._files.setdefault(file.name, []).append(file)
+
+    def __getitem__(self, name: str) -> UploadedFile:
+        return self._files[name][0]
+
+    def get_all(self, name: str) -> list[UploadedFile]:
+        """Each file of a field; an empty list where none was sent."""
+        return list(self._files.get(name, ()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def close(self) -> None:
+        """Let go of the content of all files."""
+        for files in self._files.values():
+            for file in files:
+                file.close()
+
 
 def read_multipart(
     stream: BodyReader, content_type: str, limits: Limits
-) -> tuple[list[tuple[str, str]], Mapping[str, UploadedFile]]:
+) -> tuple[list[tuple[str, str]], Files]:
     """Read a multipart body to its end.
 
     Args:
@@ -64,33 +108,72 @@ def read_multipart(
         limits: How many parts there may be, and which go to disk.
 
     Returns:
-        The plain fields as pairs, and the files by the names of their fields.
+        The plain fields as pairs, and the files. A file field that was left empty
+        is not among them.
 
     Raises:
-        InvalidRequest: The body is malformed or has too many parts.
+        InvalidRequest: The body is malformed or has too many parts, or its plain
+            fields are too large.
     """
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     if not boundary:
         raise InvalidRequest("form: the content type has no boundary")
+    with ExitStack() as opened:
+        try:
+            parser = PushMultipartParser(
+                boundary, max_segment_count=limits.form_fields, strict=True
+            )
+            found = _read_parts(parser, stream, limits.upload_memory, opened)
+        except ValueError as error:  # the parser's errors are such
+            raise InvalidRequest(f"form: {error}") from error
+        # All is well: the files stay open.
+        opened.pop_all()
+    return found
+
+
+def _read_parts(
+    parser: PushMultipartParser, stream: BodyReader, memory: int, opened: ExitStack
+) -> tuple[list[tuple[str, str]], Files]:
     fields: list[tuple[str, str]] = []
-    files: dict[str, UploadedFile] = {}
-    parser = MultipartParser(
-        stream,
-        boundary,
-        part_limit=limits.form_fields,
-        spool_limit=limits.upload_memory,
-        memory_limit=max(_FIELDS_SIZE, limits.upload_memory * limits.form_fields),
-        strict=True,
-    )
-    try:
-        for part in parser:
+    files: list[UploadedFile] = []
+    remaining = _FIELDS_SIZE
+    content: IO[bytes] = io.BytesIO()
+    for event in parser.parse_blocking(stream.read, _CHUNK):
+        if isinstance(event, MultipartSegment):
+            part = event
             if part.filename is None:
-                fields.append((part.name, part.value))
+                content = io.BytesIO()
             else:
-                part.file.seek(0)
-                files[part.name] = UploadedFile(
-                    part.name, part.filename, part.content_type, part.size, part.file
-                )
-    except (MultipartError, ValueError) as error:
-        raise InvalidRequest(f"form: {error}") from error
-    return fields, files
+                # Zero would mean that it never goes to disk.
+                content = tempfile.SpooledTemporaryFile(max(1, memory))
+                opened.callback(content.close)
+        elif event:
+            content.write(event)
+            if part.filename is None:
+                remaining -= len(event)
+                if remaining < 0:
+                    raise InvalidRequest(
+                        f"form: more than {_FIELDS_SIZE} bytes of plain fields"
+                    )
+        elif part.filename is None:
+            content.seek(0)
+            fields.append((part.name, _decode_field(part, content.read())))
+        elif part.filename or part.size:
+            content.seek(0)
+            kind = part.content_type or "application/octet-stream"
+            files.append(
+                UploadedFile(part.name, part.filename, kind, part.size, content)
+            )
+        else:
+            # The user chose no file.
+            content.close()
+    return fields, Files(files)
+
+
+def _decode_field(part: MultipartSegment, content: bytes) -> str:
+    charset = (part.charset or "utf-8").lower()
+    if charset not in _CHARSETS:
+        raise InvalidRequest(
+            f"form: {part.name}: got the encoding {charset!r}, expected UTF-8"
+        )
+    return content.decode(charset)

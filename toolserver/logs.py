@@ -13,7 +13,7 @@ import traceback
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
-from toolserver.contexts import current
+from toolserver.contexts import current, request_id_text
 from toolserver.linewriter import LineWriter
 from toolserver.message import Request
 from toolserver.settings import LogSettings
@@ -120,7 +120,7 @@ class AccessLog:
         get = request.headers.get
         self._emit(
             f'{{"time":"{self._moment}","request_id":'
-            f"{_quoted(request.notes.get('request_id'))},"
+            f"{_quoted(request_id_text(request.notes.get('number', '')))},"
             f'"peer":{_quoted(request.peer)},'
             f'"client":{_quoted(request.notes.get("client"))},'
             f'"method":{_quoted(request.method)},"host":{_quoted(request.host)},'

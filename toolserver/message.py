@@ -334,7 +334,9 @@ class Request(msgspec.Struct, frozen=True, eq=False, kw_only=True):
                     self.stream, self.headers["content-type"], self.limits
                 )
             elif self.media_type == "application/x-www-form-urlencoded":
-                pairs = self._pairs(self.body.decode("latin-1"), "form")
+                # Some clients, such as curl, send UTF-8 without escapes.
+                text = self.body.decode("utf-8", "replace")
+                pairs = self._pairs(text, "form")
             else:
                 pairs = []
             found = self.notes["form"] = (Fields(pairs, "form"), files)

@@ -85,7 +85,7 @@ class App:
             protocol="REST",
             request_id=sent_id or "",
         )
-        request.notes["request_id"] = context.request_id
+        request.notes["number"] = context.number
         with bind(context):
             try:
                 return self._answer(request, context)

@@ -92,7 +92,7 @@ class Routes:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._exact: dict[str, Route] = {}
+        self._exact: dict[str, Route | None] = {}
         self._endpoints: dict[tuple[str, str], dict[str, Endpoint]] = {}
 
     def exact(self, request: Request) -> Route | None:
@@ -104,14 +104,18 @@ class Routes:
         Returns:
             The route, or None; a tool's own path leads to its ``index``.
         """
-        route = self._exact.get(request.raw_path)
-        if route is None:
+        path = request.raw_path
+        try:
+            return self._exact[path]
+        except KeyError:
             route = self._find(request)
-            if route is None or route.rest:
-                return None
-            if len(self._exact) < _REMEMBERED:
-                self._exact[request.raw_path] = route
-        return route
+            if route is not None and route.rest:
+                route = None
+            if len(self._exact) >= _REMEMBERED:
+                # Whatever strangers ask for: most paths that matter come back soon.
+                self._exact.clear()
+            self._exact[path] = route
+            return route
 
     def nearest(self, request: Request) -> Route | None:
         """Find the nearest tool upwards whose first remaining element is a method.
