@@ -83,7 +83,7 @@ def test_json():
         raw_path="/a",
         host="h.example",
         peer="::1",
-        notes={"client": "ann", "number": "r-1"},
+        notes={"client": "ann", "number": "r-1", "request_id": "r-1"},
     )
     found = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.pop("time"))

@@ -150,16 +150,16 @@ def test_pid_of_a_stranger_is_not_signalled(home, is_locked):
 
 
 def test_stop_waits_and_kills_only_by_force(home):
-    file = home / "config" / "toolserver.toml"
-    file.write_text("[server]\nport = 0\nstop_timeout = 0\n")
     tool = home / "tools" / "orders.py"
-    tool.write_text(
-        TOOL
-        + "\n    def on_stop(self):\n        import gevent\n        gevent.sleep(60)\n"
-    )
-    assert run(home, "start").code == 0
+    hook = "    def on_stop(self):\n        gevent.sleep(60)\n"
+    tool.write_text(f"import gevent\n{TOOL}{hook}")
+    assert run(home, "start", "--port", "0").code == 0
     pid = status(home)["pid"]
-    forced = run(home, "stop", "--force")
+    patient = run(home, "stop", "--timeout", "0.3")
+    assert patient.code == 1
+    assert f"still stopping after 0.3 s (pid {pid})" in patient.err
+    assert status(home)["phase"] == "stopping"
+    forced = run(home, "stop", "--force", "--timeout", "0.1")
     assert (forced.code, forced.out) == (0, f"killed (pid {pid})\n")
     assert status(home)["pid"] is None
 
@@ -185,6 +185,25 @@ def test_tool_that_cannot_be_loaded(home, text, message):
     assert status(home)["pid"] is None
 
 
+def test_tool_that_ends_the_process(home):
+    (home / "tools" / "orders.py").write_text("import os\nos._exit(7)\n")
+    done = run(home, "start", "--port", "0")
+    assert done.code == 1
+    assert done.err.startswith(
+        "Error: the server ended before it was ready (exit code 7); see "
+    )
+
+
+def test_greenlet_that_fails_is_logged(home):
+    hook = "    def on_start(self):\n        gevent.spawn(int, 'a\\x1b[31m')\n"
+    (home / "tools" / "orders.py").write_text(f"import gevent\n{TOOL}{hook}")
+    assert run(home, "start", "--port", "0").code == 0
+    log = home / "log" / "error.log"
+    wait_for(lambda: "ValueError" in log.read_text())
+    assert " ERROR toolserver.serve: unhandled in <Greenlet" in log.read_text()
+    assert "\x1b" not in log.read_text()
+
+
 def test_restart(home):
     assert run(home, "restart", "--port", "0").code == 0
     first = status(home)["pid"]
@@ -208,7 +227,7 @@ def test_reload(home):
 
     tool.write_text(TOOL.replace("def place(", "def place(("))
     wait_for(lambda: "the old code goes on serving" in log.read_text())
-    assert f"{tool}:10: SyntaxError" in log.read_text()
+    assert f"{tool}:9: SyntaxError" in log.read_text()
     assert get(first["url"], "/shop/orders/place?item=book") == "1 book"
 
     tool.write_text(TOOL.replace('f"{count} {item}"', '"new"'))
@@ -216,6 +235,12 @@ def test_reload(home):
     second = wait_for(lambda: (it := status(home))["running"] and it)
     assert second["pid"] == first["pid"]
     assert get(second["url"], "/shop/orders/place?item=book") == "new"
+
+    # It loads, but does not start: the next change mends it.
+    tool.write_text(TOOL + "    def on_start(self):\n        raise OSError('no')\n")
+    wait_for(lambda: "waiting for a change" in log.read_text())
+    tool.write_text(TOOL)
+    wait_for(lambda: status(home)["running"])
     # The lock has come along.
     assert "already running" in run(home, "start", "--port", "0").err
     assert run(home, "stop").code == 0

@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 
-from .conftest import run
+from .conftest import ask, run
 
 
 def test_new_tool_runs_and_passes_its_test(home):
-    done = run(home, "new", "shop.articles")
+    done = ask(home, "new", "shop.articles")
     assert done.code == 0, done.err
     assert f"wrote {home}/tools/shop_articles.py" in done.out
     tested = subprocess.run(
@@ -24,15 +24,15 @@ def test_new_tool_runs_and_passes_its_test(home):
     assert "4 passed" in tested.stdout
     (home / "tools" / "orders.py").unlink()
     run(home, "start", "--port", "0")
-    assert run(home, "call", "shop.articles.greet", "Ann").out == "Hello Ann!\n"
+    assert ask(home, "call", "shop.articles.greet", "Ann").out == "Hello Ann!\n"
 
 
 def test_new_never_overwrites(tmp_path):
-    run(tmp_path, "init")
-    assert run(tmp_path, "new", "a").code == 0
+    ask(tmp_path, "init")
+    assert ask(tmp_path, "new", "a").code == 0
     (tmp_path / "tools" / "a.py").write_text("mine")
     os.unlink(tmp_path / "tests" / "test_a.py")
-    done = run(tmp_path, "new", "a")
+    done = ask(tmp_path, "new", "a")
     assert done.code == 1
     assert done.err == f"Error: {tmp_path}/tools/a.py: exists, and is not overwritten\n"
     assert (tmp_path / "tools" / "a.py").read_text() == "mine"
@@ -40,6 +40,6 @@ def test_new_never_overwrites(tmp_path):
 
 
 def test_new_hides_no_module(tmp_path):
-    run(tmp_path, "init")
-    assert run(tmp_path, "new", "json").code == 0
+    ask(tmp_path, "init")
+    assert ask(tmp_path, "new", "json").code == 0
     assert (tmp_path / "tools" / "json_tool.py").exists()

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from .conftest import run, status
+from .conftest import ask, run, status
 
 
 @pytest.mark.parametrize(
@@ -22,19 +22,27 @@ from .conftest import run, status
     ],
 )
 def test_call(running, words, out):
-    done = run(running, "call", *words)
+    done = ask(running, "call", *words)
     assert (done.code, done.out, done.err) == (0, out, "")
+
+
+def test_call_as_a_process(running):
+    done = run(running, "call", "shop.orders.place", "item=book")
+    assert (done.code, done.out, done.err) == (0, "1 book\n", "")
+    failed = run(running, "call", "shop.orders.fail")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == "Error: ValueError (-32500): no way\n"
 
 
 @pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "REST"])
 def test_call_with_a_list_as_result(running, protocol):
-    done = run(running, "call", "shop.orders.sizes", "--protocol", protocol)
+    done = ask(running, "call", "shop.orders.sizes", "--protocol", protocol)
     assert json.loads(done.out) == [1, 2]
 
 
 @pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "REST"])
 def test_failure_is_one_line(running, protocol):
-    done = run(running, "call", "shop.orders.fail", "--protocol", protocol)
+    done = ask(running, "call", "shop.orders.fail", "--protocol", protocol)
     assert (done.code, done.out) == (1, "")
     assert done.err.count("\n") == 1
     assert "no way" in done.err
@@ -57,21 +65,21 @@ def test_failure_is_one_line(running, protocol):
     ],
 )
 def test_faults(running, words, code, message):
-    done = run(running, "call", *words)
+    done = ask(running, "call", *words)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
 
 
 def test_call_by_url(running, tmp_path):
     url = status(running)["url"]
-    done = run(tmp_path, "call", "--url", url, "shop.orders.place", "book")
+    done = ask(tmp_path, "call", "--url", url, "shop.orders.place", "book")
     assert done.out == "1 book\n"
 
 
 def test_no_server(tmp_path):
-    run(tmp_path, "init")
+    ask(tmp_path, "init")
     for words in (["call", "a.b"], ["tools"]):
-        done = run(tmp_path, *words)
+        done = ask(tmp_path, *words)
         assert done.code == 3
         assert done.err.startswith("Error: not running: ")
 
@@ -80,13 +88,13 @@ def test_refused_and_silent(tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        refused = run(tmp_path, "call", "--url", url, "a.b")
+        refused = ask(tmp_path, "call", "--url", url, "a.b")
         assert (refused.code, refused.err) == (
             1,
             f"Error: {url}: no server answers there\n",
         )
         listener.listen()
-        silent = run(tmp_path, "call", "--url", url, "--timeout", "0.2", "a.b")
+        silent = ask(tmp_path, "call", "--url", url, "--timeout", "0.2", "a.b")
         assert (silent.code, silent.err) == (
             1,
             f"Error: {url}: no answer within 0.2 s\n",
@@ -94,13 +102,13 @@ def test_refused_and_silent(tmp_path):
 
 
 def test_tools(running):
-    lines = run(running, "tools").out.splitlines()
+    lines = ask(running, "tools").out.splitlines()
     at = lines.index("shop.orders")
     assert "  place(item: str, count: int = 1) -> str" in lines[at:]
-    one = run(running, "tools", "shop.orders")
+    one = ask(running, "tools", "shop.orders")
     assert "Place an order." in one.out
-    found = json.loads(run(running, "tools", "--json").out)
+    found = json.loads(ask(running, "tools", "--json").out)
     assert {method["name"] for method in found["shop.orders"]} >= {"place", "sizes"}
-    unknown = run(running, "tools", "shop.order")
+    unknown = ask(running, "tools", "shop.order")
     assert unknown.code == 1
     assert "did you mean 'shop.orders'?" in unknown.err
