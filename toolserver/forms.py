@@ -120,9 +120,9 @@ def read_multipart(
         raise InvalidRequest("form: the content type has no boundary")
     with ExitStack() as opened:
         try:
-            parser = PushMultipartParser(
-                boundary, max_segment_count=limits.form_fields, strict=True
-            )
+            # Not strict: that refuses the line end after the last boundary when it
+            # arrives by itself.
+            parser = PushMultipartParser(boundary, max_segment_count=limits.form_fields)
             found = _read_parts(parser, stream, limits.upload_memory, opened)
         except ValueError as error:  # the parser's errors are such
             raise InvalidRequest(f"form: {error}") from error
@@ -141,12 +141,16 @@ def _read_parts(
     for event in parser.parse_blocking(stream.read, _CHUNK):
         if isinstance(event, MultipartSegment):
             part = event
+            if not part.name:
+                raise InvalidRequest("form: a part has no name")
             if part.filename is None:
                 content = io.BytesIO()
             else:
                 # Zero would mean that it never goes to disk.
-                content = tempfile.SpooledTemporaryFile(max(1, memory))
-                opened.callback(content.close)
+                spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115  # see below
+                    max(1, memory)
+                )
+                content = opened.enter_context(spool)
         elif event:
             content.write(event)
             if part.filename is None:

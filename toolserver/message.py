@@ -317,7 +317,7 @@ class Request(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return self._read_form()[0]
 
     @property
-    def files(self) -> Mapping[str, forms.UploadedFile]:
+    def files(self) -> forms.Files:
         """The files of a multipart body by the names of their fields.
 
         Raises:
@@ -325,10 +325,10 @@ class Request(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         """
         return self._read_form()[1]
 
-    def _read_form(self) -> tuple[Fields, Mapping[str, forms.UploadedFile]]:
+    def _read_form(self) -> tuple[Fields, forms.Files]:
         found = self.notes.get("form")
         if found is None:
-            files: Mapping[str, forms.UploadedFile] = {}
+            files = forms.Files()
             if self.media_type == "multipart/form-data":
                 pairs, files = forms.read_multipart(
                     self.stream, self.headers["content-type"], self.limits
