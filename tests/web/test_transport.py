@@ -687,6 +687,25 @@ def test_an_answer_written_by_hand():
             assert answer.body == b"abcd"
 
 
+def test_two_greenlets_do_not_write_amid_each_other(caplog):
+    def handler(request: Request) -> Response:
+        writer = request.writer
+        assert writer is not None
+        writer.start(200, [("Content-Length", "20000001")])
+        other = gevent.spawn(writer.write, b"x" * 20_000_000)
+        gevent.sleep(0.05)
+        with pytest.raises(RuntimeError, match="two greenlets"):
+            writer.write(b"y")
+        other.join()
+        writer.write(b"z")
+        raise AlreadyDone
+
+    with serving(handler) as server, Client(server) as client:
+        client.send(GET)
+        gevent.sleep(0.1)
+        assert client.answer().body == b"x" * 20_000_000 + b"z"
+
+
 def test_the_head_by_hand_is_sent_at_once():
     go = Event()
 
@@ -901,6 +920,35 @@ def test_requests_wait_in_order_and_then_are_refused():
         wait_for(lambda: server.busy == 0)
         assert (server.free, server.waiting) == (2, 0)
         assert order == ["/0", "/1", "/2", "/3"]
+
+
+def test_refusing_for_want_of_workers_respects_head_and_bounds(caplog):
+    go = Event()
+
+    def handler(request: Request) -> Response:
+        go.wait()
+        return Response("ok")
+
+    settings = {"max_workers": 1, "max_waiting": 0}
+    with serving(handler, settings=settings) as server, Client(server) as first:
+        first.send(GET)
+        wait_for(lambda: server.busy)
+        with Client(server) as client:
+            client.send(b"HEAD / HTTP/1.1\r\n%b\r\n" % HOST + GET)
+            assert client.answer("HEAD").status == 503
+            assert client.answer().status == 503
+        with Client(server) as greedy:
+            # Answers are not hoarded for who takes none.
+            port = greedy.socket.getsockname()[1]
+            found = wait_for(
+                lambda: [c for c in server._connections if c.peer_port == port]
+            )
+            with contextlib.suppress(OSError):
+                greedy.send(GET * 400_000)
+            wait_for(lambda: "refused" in caplog.text)
+            assert len(found[0]._unsent) < 200_000
+        go.set()
+        assert first.answer().status == 200
 
 
 def test_a_waiting_client_that_vanishes_is_skipped():

@@ -14,7 +14,9 @@ have arrived, and it moves between these states:
             that answer on its way (RFC 9112, section 9.6)
     CLOSED
 
-The way of a request is IDLE, HEAD, BODY, BUSY, DRAIN, IDLE, where HEAD, BODY and
+The way of a request is log = logging.getLogger("toolserver.http")
+
+IDLE, HEAD, BODY, BUSY, DRAIN, IDLE, where HEAD, BODY and
 DRAIN are left out when there is nothing to wait for; a connection that has to end
 goes to LINGER and CLOSED.
 
@@ -24,8 +26,8 @@ runs, what arrives is read ahead up to a bound, and then reading stops until the
 request has ended. A request with a large body is handed over with a reader, and
 then reading from the socket is that reader's alone.
 
-An answer that the client is slow to take stays in `_unsent` up to a bound, without
-holding a greenlet; past it the writing greenlet waits.
+An answer that the client is slow to take waits below, in the `Stream`, up to a bound
+without holding a greenlet.
 
 Time limits are kept coarsely: the server calls `check_time` on each connection at an
 interval and keeps one clock for all, so a request costs no timer of its own.
@@ -34,21 +36,18 @@ interval and keeps one clock for all, so a request costs no timer of its own.
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import struct
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub, getcurrent
-
-from toolserver.message import FileBody, Request
+from toolserver.message import Request
 from toolserver.web.bodies import StreamedBody
-from toolserver.web.exchange import ClientGone, Exchange
+from toolserver.web.exchange import Exchange
 from toolserver.web.framing import ChunkedDecoder, Decoder, LengthDecoder
 from toolserver.web.parser import CHUNKED, Head
 from toolserver.web.refused import Refused
 from toolserver.web.reply import refusal
+from toolserver.web.streams import RECEIVE, Stream
 
 if TYPE_CHECKING:
     import _socket
@@ -57,20 +56,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
+log = logging.getLogger("toolserver.http")
+
 IDLE, HEAD, BODY, BUSY, DRAIN, LINGER, CLOSED = range(7)
 
-_RECEIVE = 65536
 _BUFFERED_BODY = 65536
 _DRAINED_BODY = 65536
 _LINGER_TIME = 2.0
 #: Time that a body gets to come up to speed before its rate is looked at.
 _RATE_GRACE = 5.0
-_READ, _WRITE = 1, 2
-#: "struct linger" with its switch on and no time: close sends a reset.
-_RESET = struct.pack("ii", 1, 0)
 
 
-class Connection:
+class Connection(Stream):
     """One client's connection.
 
     Args:
@@ -85,24 +82,14 @@ class Connection:
     """
 
     __slots__ = (
-        "_at_end",
         "_body",
         "_buffer",
         "_decoder",
         "_exchange",
         "_head",
-        "_is_reading",
-        "_progress",
-        "_read_watcher",
-        "_reader",
         "_received",
-        "_server",
         "_since",
-        "_socket",
-        "_unsent",
         "_waited",
-        "_write_watcher",
-        "_writer",
         "peer",
         "peer_port",
         "requests",
@@ -114,8 +101,7 @@ class Connection:
     def __init__(
         self, server: HTTPServer, sock: _socket.socket, peer: str, peer_port: int
     ) -> None:
-        self._server = server
-        self._socket = sock
+        super().__init__(server, sock)
         self.peer = peer
         self.peer_port = peer_port
         self.requests = 0
@@ -126,22 +112,11 @@ class Connection:
         self._head: Head | None = None
         self._body = b""
         self._exchange: Exchange | None = None
-        # Greenlets that wait to receive and to send.
-        self._reader: Any = None
-        self._writer: Any = None
-        self._unsent = b""
-        self._at_end = False
-        # By the server's clock: when the state began or bytes last arrived; when the
-        # client last took something while it had to, else 0.
+        # By the server's clock: when the state began, or bytes last arrived.
         self._since = server.clock
-        self._progress = 0.0
         # The body's bytes, and the time that was spent waiting for them.
         self._received = 0
         self._waited = 0.0
-        self._write_watcher: Any = None
-        self._read_watcher: Any = get_hub().loop.io(sock.fileno(), _READ)
-        self._is_reading = True
-        self._read_watcher.start(self._on_readable)
 
     # --- callbacks of the loop: arriving bytes
 
@@ -185,7 +160,7 @@ class Connection:
             return
         self._buffer += data
         if (
-            len(self._buffer) >= _RECEIVE
+            len(self._buffer) >= RECEIVE
             or self._buffer.count(b"\r\n\r\n") >= self._server.limits.pipelined
         ):
             self._pause()
@@ -348,12 +323,20 @@ class Connection:
             exchange = self._exchange
             if exchange is None:
                 return
-            self._exchange = None
-            if exchange.body is not None or not exchange.head.keep_alive:
-                self.refuse(503, "too many requests are waiting", retry_after=1)
+            head = exchange.head
+            message = "too many requests are waiting"
+            if (
+                exchange.body is not None
+                or not head.keep_alive
+                # Who does not take these answers gets no more of them.
+                or len(self._unsent) > self._server.limits.buffered_answer
+            ):
+                self.refuse(503, message, retry_after=1)
                 return
+            self._exchange = None
+            is_bodiless = head.method == "HEAD"
             self.post(
-                refusal(503, "too many requests are waiting", keep=True, retry_after=1)
+                refusal(503, message, keep=True, retry_after=1, is_bodiless=is_bodiless)
             )
             if self.state == CLOSED:
                 return
@@ -438,6 +421,8 @@ class Connection:
         Raises:
             Refused: They do not come in time, or the client is gone.
         """
+        # What passed since the last bytes was the handler's time, not the client's.
+        self._since = self._server.clock
         if self._buffer:
             data, self._buffer = self._buffer, b""
             self._note_arrival(len(data))
@@ -467,17 +452,6 @@ class Connection:
         """Take bytes that belong to the next request."""
         self._buffer = data + self._buffer
 
-    def _wait_readable(self) -> None:
-        if self._reader is not None:
-            raise RuntimeError("body: two greenlets read at once")
-        self._reader = getcurrent()
-        self._since = self._server.clock
-        self._resume()
-        try:
-            get_hub().switch()
-        finally:
-            self._reader = None
-
     def _begin_body(self, received: int) -> None:
         self._since = self._server.clock
         self._received = received
@@ -489,151 +463,11 @@ class Connection:
         self._waited += clock - self._since
         self._since = clock
 
-    # --- writing
-
-    def write(self, data: bytes, *, more: bool = False) -> None:
-        """Send bytes; waits while more than a bound is unsent.
-
-        Args:
-            data: What to send.
-            more: Whether others follow at once.
-
-        Raises:
-            ClientGone: Nobody is there to take them.
-        """
-        if self._unsent or self.state == CLOSED:
-            self._write_behind(data)
-            return
-        try:
-            sent = self._socket.send(data, socket.MSG_MORE if more else 0)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self.close()
-            raise ClientGone(str(error)) from error
-        if sent != len(data):
-            self._write_rest(memoryview(data)[sent:])
-
-    def _write_behind(self, data: bytes) -> None:
-        """Send bytes after those that are still unsent."""
-        bound = self._server.limits.buffered_answer
-        while self._unsent or self.state == CLOSED:
-            if self.state == CLOSED:
-                raise ClientGone("the connection is closed")
-            if len(self._unsent) + len(data) <= bound:
-                self._unsent += data
-                return
-            self._wait_writable()
-        self._write_rest(memoryview(data))
-
-    def _write_rest(self, view: memoryview) -> None:
-        bound = self._server.limits.buffered_answer
-        while len(view) > bound:
-            self._wait_writable()
-            try:
-                view = view[self._socket.send(view) :]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                self.close()
-                raise ClientGone(str(error)) from error
-        if view:
-            self._unsent = bytes(view)
-            self._watch_writing()
-
-    def send_file(self, file: FileBody) -> None:
-        """Send a span of a file by the kernel; waits while the client is slow.
-
-        Raises:
-            ClientGone: Nobody is there to take it.
-            EOFError: The file ended before its span.
-        """
-        while self._unsent:
-            self._wait_writable()
-        offset, left = file.offset, file.length
-        while left:
-            if self.state == CLOSED:
-                raise ClientGone("the connection is closed")
-            try:
-                sent = os.sendfile(self._socket.fileno(), file.fileno(), offset, left)
-            except BlockingIOError:
-                self._wait_writable()
-                continue
-            except OSError as error:
-                self.close()
-                raise ClientGone(str(error)) from error
-            if not sent:
-                raise EOFError(f"file: ended {left} bytes before its span")
-            offset += sent
-            left -= sent
-
-    def _wait_writable(self) -> None:
-        if self.state == CLOSED:
-            raise ClientGone("the connection is closed")
-        if self._writer is not None:
-            raise RuntimeError("writer: two greenlets write at once")
-        self._writer = getcurrent()
-        self._watch_writing()
-        try:
-            get_hub().switch()
-        finally:
-            self._writer = None
-
-    def _watch_writing(self) -> None:
-        self._progress = self._server.clock
-        if self._write_watcher is None:
-            watcher = get_hub().loop.io(self._socket.fileno(), _WRITE)
-            self._write_watcher = watcher
-            watcher.start(self._on_writable)
-
-    def _stop_watching_writing(self) -> None:
-        self._progress = 0.0
-        if self._write_watcher is not None:
-            self._write_watcher.stop()
-            self._write_watcher.close()
-            self._write_watcher = None
-
-    def _on_writable(self) -> None:
-        self._progress = self._server.clock
-        if self._unsent:
-            try:
-                sent = self._socket.send(self._unsent)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.close()
-                return
-            self._unsent = self._unsent[sent:]
-            if self._unsent:
-                return
-        if self._writer is not None:
-            self._writer.switch()
-            if self._writer is not None or self._unsent:
-                return
-        self._stop_watching_writing()
-        if self.state == LINGER:
-            self._linger(is_unread=True)
-
-    def post(self, data: bytes) -> None:
-        """Send bytes without waiting: for the loop's own short answers."""
-        if self.state == CLOSED:
-            return
-        if not self._unsent:
-            try:
-                data = data[self._socket.send(data) :]
-            except BlockingIOError:
-                pass
-            except OSError:
-                self.close()
-                return
-        if data:
-            self._unsent += data
-            self._watch_writing()
-
     # --- the end
 
     def refuse(self, status: int, message: str, *, retry_after: int = 0) -> None:
         """Answer what cannot be served, and close the connection."""
+        log.info("refused %s: %d, %s", self.peer or "a local client", status, message)
         self.post(refusal(status, message, retry_after=retry_after))
         self._exchange = None
         self._decoder = None
@@ -667,12 +501,8 @@ class Connection:
             return
         if not is_unread:
             # What the kernel still holds would turn the close into a reset, too.
-            try:
+            with contextlib.suppress(OSError):
                 is_unread = bool(self._recv())
-            except BlockingIOError:
-                pass
-            except OSError:
-                pass
         if not is_unread:
             self.close()
             return
@@ -683,58 +513,21 @@ class Connection:
             return
         self._resume()
 
-    def _end_writing(self) -> None:
-        self._socket.shutdown(socket.SHUT_WR)
-
     def end_when_idle(self) -> None:
         """Close if no request is here; else after the running one."""
-        if self.state == IDLE:
+        if self.state in (IDLE, HEAD):
             self._linger()
 
-    def reset(self) -> None:
-        """Close so that the client knows the answer was incomplete."""
-        if self.state != CLOSED:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.close()
+    def _on_flushed(self) -> None:
+        if self.state == LINGER:
+            self._linger(is_unread=True)
 
-    def close(self) -> None:
-        """Close now; greenlets that wait here are told."""
-        if self.state == CLOSED:
-            return
+    def _on_closed(self) -> None:
         self.state = CLOSED
-        self._pause()
-        self._read_watcher.close()
-        self._read_watcher = None
-        self._stop_watching_writing()
-        self._buffer = self._body = self._unsent = b""
+        self._buffer = self._body = b""
         self._decoder = None
-        self._socket.close()
+        self._head = None
         self._server.forget(self)
-        if self._reader is not None or self._writer is not None:
-            # Later and in the loop: this may run in any greenlet.
-            get_hub().loop.run_callback(self._wake)
-
-    def _wake(self) -> None:
-        if self._reader is not None:
-            self._reader.switch()
-        if self._writer is not None:
-            self._writer.throw(ClientGone("the connection is closed"))
-
-    # --- reading on and off
-
-    def _pause(self) -> None:
-        if self._is_reading:
-            self._is_reading = False
-            self._read_watcher.stop()
-
-    def _resume(self) -> None:
-        if not self._is_reading and self.state != CLOSED:
-            self._is_reading = True
-            self._read_watcher.start(self._on_readable)
-
-    def _recv(self) -> bytes:
-        return self._socket.recv(_RECEIVE)
 
     # --- time
 

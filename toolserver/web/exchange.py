@@ -321,8 +321,8 @@ class Exchange:
             self._write(b"%b%x\r\n%b\r\n" % (prefix, len(data), data))
         elif framing == _LENGTH:
             left = self._left
-            self._left = left - min(left, len(data))
             self._write(prefix + data[:left])
+            self._left = left - min(left, len(data))
             if len(data) > left:
                 self.sent += left
                 raise ValueError("body: longer than its content-length")
@@ -365,9 +365,8 @@ class Exchange:
         keep = self.head.http_version == "1.1" and (
             self.head.keep_alive and wire.stays_open(is_last_word=True)
         )
-        data = refusal(status, message, keep=keep)
-        if self.head.method == "HEAD":
-            data = data[: data.index(b"\r\n\r\n") + 4]
+        is_bodiless = self.head.method == "HEAD"
+        data = refusal(status, message, keep=keep, is_bodiless=is_bodiless)
         self.started = True
         self.status = status
         self.persistent = keep

@@ -162,7 +162,12 @@ def date_line() -> bytes:
 
 
 def refusal(
-    status: int, message: str, *, keep: bool = False, retry_after: int = 0
+    status: int,
+    message: str,
+    *,
+    keep: bool = False,
+    retry_after: int = 0,
+    is_bodiless: bool = False,
 ) -> bytes:
     """A whole reply with a sentence in plain text.
 
@@ -171,6 +176,7 @@ def refusal(
         message: What was wrong; must not quote the request.
         keep: Whether the connection stays open.
         retry_after: Seconds after which to ask again; 0 to leave it out.
+        is_bodiless: Whether the reply ends with its head, as to HEAD.
     """
     text = message.encode("ascii", "replace") + b"\n"
     return b"".join(
@@ -181,6 +187,6 @@ def refusal(
             b"" if keep else _CONNECTION[CLOSE],
             date_line(),
             b"Content-Length: %d\r\n\r\n" % len(text),
-            text,
+            b"" if is_bodiless else text,
         )
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import get_hub
 
 from toolserver.message import FileBody
-from toolserver.web.connection import CLOSED, HEAD, IDLE, Connection
+from toolserver.web.connection import HEAD, IDLE, Connection
 
 if TYPE_CHECKING:
     import _socket
@@ -94,7 +94,9 @@ class TLSConnection(Connection):
             # The alert tells the client why.
             super().post(self._outgoing.read())
             raise
-        super().post(self._outgoing.read())
+        if self._writer is None:
+            # Else it would land amid a record; the next one takes it along.
+            super().post(self._outgoing.read())
         if not data and not self._has_ended:
             raise BlockingIOError
         return data
@@ -116,7 +118,7 @@ class TLSConnection(Connection):
         return b"".join(pieces)
 
     def _tell_end(self) -> None:
-        if self.state != CLOSED and self._is_reading:
+        if not self.is_closed and self._is_reading:
             self._on_readable()
 
     def _seal(self, data: bytes | memoryview) -> bytes:
@@ -155,7 +157,7 @@ class TLSConnection(Connection):
 
     def close(self) -> None:
         """Close now, with the alert that tells a whole answer from a cut one."""
-        if self.state != CLOSED and not self._unsent and not self._has_ended:
+        if not self.is_closed and not self._unsent and not self._has_ended:
             with contextlib.suppress(OSError):
                 self._socket.send(self._farewell())
         super().close()
