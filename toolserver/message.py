@@ -431,11 +431,13 @@ class Response:
         else:
             self.body = _Encoded(body)
             default = _TEXT
+        kind = content_type or default
+        if not headers:
+            self.headers = [("Content-Type", kind)] if kind else []
+            return
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
-        if (content_type or default) and not any(
-            name.lower() == "content-type" for name, _ in pairs
-        ):
-            pairs.insert(0, ("Content-Type", content_type or default))
+        if kind and not any(name.lower() == "content-type" for name, _ in pairs):
+            pairs.insert(0, ("Content-Type", kind))
         self.headers = pairs
 
     def __repr__(self) -> str:

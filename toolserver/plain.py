@@ -12,6 +12,7 @@ import datetime
 import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -71,17 +72,18 @@ def _convert(value: Any, depth: int) -> Any:
     if kind is list:
         if _LEAVES.issuperset(map(type, value)):
             return value
-        return [_convert(element, depth - 1) for element in value]
+        depth -= 1
+        return [
+            element if element.__class__ in _LEAVES else _convert(element, depth)
+            for element in value
+        ]
+    names = _record_names(kind)
+    if names:
+        return _convert_members(value, names, depth - 1)
     if isinstance(value, enum.Enum):
         return _convert(value.value, depth - 1)
     if isinstance(value, msgspec.Struct):
         return _convert_struct(value, depth - 1)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = (field.name for field in dataclasses.fields(value))
-        return _convert_members(value, names, depth - 1)
-    if hasattr(kind, "__attrs_attrs__"):
-        names = (field.name for field in kind.__attrs_attrs__)
-        return _convert_members(value, names, depth - 1)
     if isinstance(value, Mapping):
         return _convert_dict(value, depth - 1)
     if isinstance(value, _TEXTS):
@@ -97,7 +99,10 @@ def _convert_dict(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     if value.__class__ is dict and _STR.issuperset(map(type, value)):
         if _LEAVES.issuperset(map(type, value.values())):
             return value
-        return {key: _convert(member, depth) for key, member in value.items()}
+        return {
+            key: member if member.__class__ in _LEAVES else _convert(member, depth)
+            for key, member in value.items()
+        }
     plain: dict[str, Any] = {}
     for key, member in value.items():
         text = _key_text(key)
@@ -140,11 +145,19 @@ def _convert_struct(value: msgspec.Struct, depth: int) -> Any:
     return plain
 
 
+@lru_cache(maxsize=1024)
+def _record_names(kind: type) -> tuple[str, ...]:
+    """The names of the fields of a dataclass or an attrs class; empty for others."""
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(field.name for field in getattr(kind, "__attrs_attrs__", ()))
+
+
 def _convert_members(value: Any, names: Iterable[str], depth: int) -> dict[str, Any]:
     # A field that was never set (of a slotted class, say) is left out, as in JSON.
     missing = msgspec.UNSET
     return {
-        name: _convert(member, depth)
+        name: member if member.__class__ in _LEAVES else _convert(member, depth)
         for name in names
         if (member := getattr(value, name, missing)) is not missing
     }

@@ -64,7 +64,7 @@ def encode(value: Any) -> bytes:
     """Write a value as JSON.
 
     Args:
-        value: Anything.
+        value: Anything; it is made plain first.
 
     Returns:
         UTF-8.
@@ -72,17 +72,15 @@ def encode(value: Any) -> bytes:
     Raises:
         ApplicationError: The value holds what JSON cannot carry, such as NaN.
     """
+    # msgspec alone would leave out those fields of a dataclass that still have their
+    # default, if it made the dataclass itself.
+    plain = to_plain(value)
     try:
-        text = _encoder.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        # What msgspec does not know, such as an iterator, may have a plain form.
-        value = to_plain(value)
-        try:
-            text = _encoder.encode(value)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise ApplicationError(f"result cannot be sent as JSON: {error}") from error
+        text = _encoder.encode(plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ApplicationError(f"result cannot be sent as JSON: {error}") from error
     # msgspec writes NaN and infinities as null; a text without null has none.
-    if b"null" in text and _has_nonfinite(to_plain(value)):
+    if b"null" in text and _has_nonfinite(plain):
         raise ApplicationError("result cannot be sent as JSON: NaN or Infinity")
     return text
 

@@ -160,20 +160,19 @@ class REST:
             return self._respond_error(request, endpoint, outcome.error)
         if outcome.signal is not None:
             return _respond_signal(request, outcome.signal)
-        compress = True
+        made, kind, compress = outcome.value, "", True
         if endpoint.generators:
             generator = _choose(endpoint.generators, request)
-            if generator is None:
-                response = render(request, outcome.value)
-            else:
-                made = generator.function(request, outcome.value)
-                compress = generator.compress
-                kind = generator.content_type
-                response = render(request, made, content_type=kind)
-        else:
-            response = render(request, outcome.value)
+            if generator is not None:
+                made = generator.function(request, made)
+                kind, compress = generator.content_type, generator.compress
+        response = render(request, made, content_type=kind)
         if request.method in ("GET", "HEAD") and response.status == 200:
-            response = _conditional(request, response)
+            if response is not made and isinstance(response.body, bytes):
+                response.headers.append(("ETag", make_etag(response.body)))
+            get = request.headers.get
+            if get("if-none-match") or get("if-modified-since"):
+                response = _conditional(request, response)
         if compress:
             accepted = request.headers.get("accept-encoding")
             if accepted is not None:
@@ -261,20 +260,12 @@ def _respond_signal(request: Request, signal: Signal) -> Response:
 
 
 def _conditional(request: Request, response: Response) -> Response:
-    """Name the version of an answer; answer 304 to who has that version."""
+    """Answer 304 to who has this version already."""
     fields = {name.lower(): value for name, value in response.headers}
     etag = fields.get("etag", "")
-    body = response.body
-    if not etag and isinstance(body, bytes) and "set-cookie" not in fields:
-        etag = make_etag(body)
-        response = Response(
-            body, status=200, headers=[*response.headers, ("ETag", etag)]
-        )
-    headers = request.headers
-    if "if-none-match" not in headers and "if-modified-since" not in headers:
-        return response
     sent = fields.get("last-modified")
     modified = parse_date(sent) if sent else None
+    headers = request.headers
     status = check_preconditions(request.method, headers, etag=etag, modified=modified)
     if status != 304:
         return response
