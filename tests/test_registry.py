@@ -90,6 +90,11 @@ def test_an_empty_element_is_not_the_root(registry):
     assert registry.nearest(("", "place"))[1] == ("", "place")
 
 
+def test_a_long_path_costs_no_more_than_its_length(registry):
+    # Quadratic work would not end within the time that a test has.
+    assert registry.nearest(("x",) * 300_000) is None
+
+
 def test_registering_takes_both_forms():
     @register("forms.one", size=3)
     class One(StandardTool): ...

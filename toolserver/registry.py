@@ -154,6 +154,7 @@ class Registry:
         self._call_timeout = call_timeout
         self._entries: dict[str, ToolEntry] = {}
         self._targets: dict[str, Target] = {}
+        self._depth = 0
 
     def __iter__(self) -> Iterator[ToolEntry]:
         return iter(self._entries.values())
@@ -203,6 +204,7 @@ class Registry:
         entry = ToolEntry(namespace, tool, source, options or {})
         self._fill(entry)
         self._entries[namespace] = entry
+        self._depth = max(self._depth, len(_parts(entry)))
         self._targets.update((target.name, target) for target in entry.methods.values())
         return entry
 
@@ -292,7 +294,8 @@ class Registry:
             Its entry and the elements that remain, or None where not even the root
             is a tool.
         """
-        for end in range(len(parts), -1, -1):
+        # No deeper than tools are: each prefix of a long path would cost its length.
+        for end in range(min(len(parts), self._depth), -1, -1):
             entry = self._entries.get(".".join(parts[:end]))
             # Neither an element with a dot in it nor an empty one names a tool.
             if entry is not None and (
