@@ -1,0 +1,72 @@
+"""The greeting example, as its callers use it."""
+
+import xmlrpc.client
+
+import pytest
+from greeting import Greeting
+
+import toolserver.testing
+
+
+@pytest.fixture(scope="module")
+def server():
+    with toolserver.testing.serve(Greeting) as running:
+        yield running
+
+
+def test_a_browser_gets_a_page(server):
+    answer = server.http.get(
+        "/greeting/greet?who=%3CAnn%3E", headers={"Accept": "text/html,*/*;q=0.8"}
+    )
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<h1>Hello &lt;Ann&gt;!</h1>" in answer.text
+
+
+def test_a_program_gets_the_plain_greeting(server):
+    headers = {"Accept": "text/plain"}
+    answer = server.http.get("/greeting/greet?who= Ann  Lee ", headers=headers)
+    assert answer.text == "Hello Ann Lee!"
+    arguments = {"name": "Ann", "language": "de"}
+    answer = server.http.post("/greeting/greet", json=arguments, headers=headers)
+    assert answer.text == "Hallo Ann!"
+
+
+def test_its_own_path_leads_to_a_greeting(server):
+    answer = server.http.get("/greeting/")
+    assert answer.history[0].status_code == 303
+    assert "Hello World!" in answer.text
+    assert "<li lang=fr>Bonjour" in server.http.get("/greeting/languages").text
+
+
+def test_errors_are_said_in_a_sentence(server):
+    answer = server.http.get("/greeting/greet?name=Voldemort")
+    assert answer.status_code == 422
+    assert answer.text.startswith("Sorry, no greeting: name: 'Voldemort'")
+
+
+@pytest.mark.parametrize("delay", ["-1", "11"])
+def test_nobody_waits_too_long(server, delay):
+    answer = server.http.get(f"/greeting/greet?name=Ann&delay={delay}")
+    assert answer.status_code == 400
+    assert "expected 0 to 10" in answer.text
+
+
+def test_guests_are_greeted_in_their_language(server):
+    with xmlrpc.client.ServerProxy(server.url("/RPC2")) as proxy:
+        guests = [{"name": "Ann"}, {"name": "Zoë", "language": "fr"}]
+        assert proxy.greeting.greet_all(guests) == {
+            "Ann": "Hello Ann!",
+            "Zoë": "Bonjour Zoë!",
+        }
+        with pytest.raises(xmlrpc.client.Fault) as caught:
+            proxy.greeting.greet_all([{"name": "Voldemort"}])
+        assert caught.value.faultCode == -32100
+        with pytest.raises(xmlrpc.client.Fault, match="no method"):
+            proxy.greeting.tidy_name(" a ")
+
+
+def test_its_settings_are_those_of_the_operator():
+    settings = {"greeting": {"unwelcome": ["Ann"], "longest_wait": 0.0}}
+    with toolserver.testing.serve(Greeting, settings=settings) as server:
+        assert server.call("greeting.greet", "Voldemort") == "Hello Voldemort!"
+        assert server.http.get("/greeting/greet?name=Ann").status_code == 422
