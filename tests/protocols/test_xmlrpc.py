@@ -173,6 +173,7 @@ class TestReading:
                 {"a b": 1},
             ),
             ("<struct><member><name/><value/></member></struct>", {"": ""}),
+            ("a <array>b<data>c</data></array>d", []),
         ],
     )
     def test_each_dialect_of_values(self, sent, expected):
@@ -225,6 +226,8 @@ class TestReading:
         [
             "<methodCall><methodName>a.b</methodName></methodCall>",
             "<methodCall><methodName>a.b</methodName><params/></methodCall>",
+            "<m:methodCall xmlns:m='urn:x'><m:methodName>a.b</m:methodName>"
+            "</m:methodCall>",
             "<methodCall>\n<params> </params><methodName> a.b\n</methodName>"
             "</methodCall>",
             "<?xml version='1.0'?><!-- c --><methodCall xmlns='urn:x'>"
@@ -261,32 +264,31 @@ class TestReading:
             ("<ex:string>x</ex:string>", "value: got <ex:string>, expected"),
             ("<ex:dom><a/></ex:dom>", "value: got <ex:dom>, expected"),
             ("<int><int>1</int></int>", "int: got <int>, expected text only"),
-            ("<int>1</int><int>2</int>", "value: got <int> after another type"),
-            ("<array/><int>2</int>", "value: got <int> after another type"),
-            ("x<int>1</int>", "value: got the text 'x'"),
-            ("<int>1</int>x", "value: got the text 'x'"),
+            ("<int>1</int><int>2</int>", "value: got <int>, expected one type"),
+            ("<array/><int>2</int>", "value: got <int>, expected one type"),
             ("<value/>", "value: got <value>, expected"),
             ("<array><value/></array>", "array: got <value>, expected data"),
-            ("<array>x<data/></array>", "array: got the text 'x'"),
-            ("<array><data>x</data></array>", "data: got the text 'x'"),
-            ("<array><data/><data/></array>", "array: got a second <data>"),
+            ("<array><data/><data/></array>", "array: got 2 elements, expected one"),
             ("<struct><value/></struct>", "struct: got <value>, expected member"),
-            ("<struct><member/></struct>", "member: expected <name> and <value>"),
+            (
+                "<struct><member/></struct>",
+                "member: got nothing, expected <name>, <value>",
+            ),
             (
                 "<struct><member><name>a</name></member></struct>",
-                "member: expected <name> and <value>",
+                "member: got <name>, expected <name>, <value>",
             ),
             (
                 "<struct><member><value/><name>a</name></member></struct>",
-                "member: got <value> before <name>",
+                "member: got <value>, <name>, expected",
             ),
             (
                 "<struct><member><name>a</name><name>b</name><value/></member></struct>",
-                "member: got a second <name>",
+                "member: got <name>, <name>, <value>, expected",
             ),
             (
                 "<struct><member><name>a</name><value/><value/></member></struct>",
-                "struct: got the member 'a' twice",
+                "member: got <name>, <value>, <value>, expected",
             ),
             (
                 "<struct><member><name>a</name><value/></member>"
@@ -318,7 +320,6 @@ class TestReading:
             "<methodCall><methodName/></methodCall>",
             "<methodCall><methodName> </methodName></methodCall>",
             "<methodCall><params/></methodCall>",
-            "<methodCall>x<methodName>a</methodName></methodCall>",
             "<methodCall><methodName>a</methodName><other/></methodCall>",
             "<methodCall><methodName>a<b/></methodName></methodCall>",
             "<methodCall><methodName>a</methodName><methodName>b</methodName>"
@@ -435,10 +436,13 @@ class TestBounds:
         with pytest.raises(ParseError, match="XML nested deeper than 10"):
             decode(call_with(wrap.format(wrap.format("<int>1</int>"))), codec=codec)
 
-    def test_depth_without_end(self):
-        body = "<methodCall><params><param>" + "<value><array><data>" * 100_000
-        with pytest.raises(ParseError, match="nested deeper than 64"):
-            decode(body)
+    @pytest.mark.parametrize("times", [30, 1000, 50_000])
+    def test_depth_without_end(self, times):
+        wrapped = "<array><data><value>" * times, "</value></data></array>" * times
+        with pytest.raises(ParseError):
+            decode(call_with("".join(wrapped)))
+        with pytest.raises(ParseError):
+            decode(call_with(wrapped[0]))
 
     def test_elements(self):
         codec = XMLRPC(Limits(xml_elements=10), XMLRPCSettings())
@@ -457,9 +461,28 @@ class TestBounds:
             decode(call_with("<int a='' b='' c='' d=''>1</int>"), codec=codec)
 
     def test_many_attributes(self):
-        attributes = " ".join(f"a{n}=''" for n in range(100_000))
+        attributes = " ".join(f"a{n} = ''" for n in range(100_000))
         with pytest.raises(ParseError, match="more than 256 attributes"):
             decode(call_with(f"<int {attributes}>1</int>"))
+
+    def test_many_elements(self):
+        with pytest.raises(ParseError, match="more than 100000 elements"):
+            decode(call_with("<a/>" * 2_000_000))
+
+    def test_what_only_looks_like_too_much_is_accepted(self):
+        codec = XMLRPC(Limits(xml_elements=7, xml_attributes=3), XMLRPCSettings())
+        for sent in ("====", "<![CDATA[<<<<<<<<]]>", "<![CDATA[<!DOCTYPE html>]]>"):
+            text = sent.removeprefix("<![CDATA[").removesuffix("]]>")
+            body = call_with(f"<string>{sent}</string>")
+            assert decode(f"<!-- <a><a> -->{body}", codec=codec).args == [text]
+            with pytest.raises(ParseError):
+                decode(body.replace("</string>", ""), codec=codec)
+
+    def test_prefixes_that_are_not_declared_hide_no_other_error(self):
+        assert read("<ex:nil/>") is None
+        for sent in ("<ex:nil>", "<ex:nil/>&a;", "<ex:nil/>\x01", "<ex:nil/><b></a>"):
+            with pytest.raises(ParseError):
+                read(sent)
 
     def test_digits(self):
         assert read(f"<int>{'9' * 4300}</int>") == 10**4300 - 1

@@ -3,13 +3,8 @@
 Spec: http://xmlrpc.com/spec, with the extension types of Apache XML-RPC
 (http://ws.apache.org/xmlrpc/types.html).
 
-The XML is read by expat in one pass, without a tree: for messages of usual size it is
-as fast as lxml, and it hands over control at the very first sign of a DTD and at
-every element, so that no bound is passed before it is checked. A table says which
-element may stand where; everything that it does not name is refused.
-
-Text is collected until the next tag, so that comments and processing instructions,
-for which there is no handler, do not split it.
+Each element has to be one that belongs where it stands. Text that stands beside
+elements is ignored, as other readers do: mostly it is white space.
 """
 
 from __future__ import annotations
@@ -20,12 +15,14 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
-from xml.parsers import expat
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from toolserver.errors import InvalidRequest, ParseError
-from toolserver.protocols.xmltext import to_utf8
+from toolserver.protocols.xmltree import parse_xml
 from toolserver.settings import Limits
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
 
 __all__ = ["Fault", "read_call", "read_response"]
 
@@ -71,10 +68,19 @@ def read_call(body: bytes, content_type: str, limits: Limits) -> tuple[str, list
             other than UTF-8, UTF-16 and Latin-1.
         InvalidRequest: No methodCall.
     """
-    reader = _read(body, content_type, limits, "call")
-    if not reader.name:
+    root = _read_root(body, content_type, limits, "methodCall")
+    name = ""
+    params: list[Any] | None = None
+    for child in root:
+        if child.tag == "methodName" and not name:
+            name = _read_text(child).strip()
+        elif child.tag == "params" and params is None:
+            params = _read_params(child, limits.xml_depth)
+        else:
+            _refuse(child, "methodCall", "one methodName and one params")
+    if not name:
         raise InvalidRequest("methodCall: got no methodName")
-    return reader.name, reader.params
+    return name, params or []
 
 
 def read_response(body: bytes, content_type: str, limits: Limits) -> Any:
@@ -93,38 +99,144 @@ def read_response(body: bytes, content_type: str, limits: Limits) -> Any:
         ParseError: As for `read_call`.
         InvalidRequest: No methodResponse.
     """
-    reader = _read(body, content_type, limits, "response")
-    if reader.is_fault:
-        members = reader.params[0] if len(reader.params) == 1 else None
-        if isinstance(members, dict):
-            code, text = members.get("faultCode"), members.get("faultString")
-            if isinstance(code, int) and isinstance(text, str):
-                raise Fault(code, text)
-        raise InvalidRequest("fault: expected a struct of faultCode and faultString")
-    if len(reader.params) != 1:
-        count = len(reader.params)
-        raise InvalidRequest(f"methodResponse: got {count} values, expected one")
-    return reader.params[0]
+    root = _read_root(body, content_type, limits, "methodResponse")
+    child = _only_child(root)
+    if child.tag == "fault":
+        _raise_fault(_read_value(_only_value(child), 3, limits.xml_depth))
+    if child.tag != "params":
+        _refuse(child, "methodResponse", "params or fault")
+    params = _read_params(child, limits.xml_depth)
+    if len(params) != 1:
+        raise InvalidRequest(f"params: got {len(params)} values, expected one")
+    return params[0]
 
 
-def _read(body: bytes, content_type: str, limits: Limits, message: str) -> _Reader:
-    reader = _Reader(limits, message)
-    # The encoding is given, so that expat does not follow the XML declaration.
-    parser = expat.ParserCreate("utf-8")
-    parser.buffer_text = True
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.texts.append
-    parser.StartDoctypeDeclHandler = _refuse_dtd
-    try:
-        parser.Parse(to_utf8(body, content_type), True)
-    except expat.ExpatError as error:
-        raise ParseError(f"not well-formed XML: {error}") from error
-    return reader
+def _read_root(
+    body: bytes, content_type: str, limits: Limits, expected: str
+) -> _Element:
+    root = parse_xml(body, content_type, limits)
+    if root.tag.startswith("{"):
+        # XML-RPC has no namespace; where one is given, it means nothing.
+        for element in root.iter():
+            element.tag = _local_name(element.tag)
+    if root.tag != expected:
+        _refuse(root, "message", expected)
+    return root
 
 
-def _refuse_dtd(*_: object) -> None:
-    raise ParseError("XML: a document type declaration is not accepted")
+def _raise_fault(members: Any) -> NoReturn:
+    if isinstance(members, dict):
+        code, text = members.get("faultCode"), members.get("faultString")
+        if isinstance(code, int) and isinstance(text, str):
+            raise Fault(code, text)
+    raise InvalidRequest("fault: expected a struct of faultCode and faultString")
+
+
+def _read_params(params: _Element, max_depth: int) -> list[Any]:
+    values = []
+    for param in params:
+        if param.tag != "param":
+            _refuse(param, "params", "param")
+        values.append(_read_value(_only_value(param), 4, max_depth))
+    return values
+
+
+def _read_value(element: _Element, depth: int, max_depth: int) -> Any:
+    """Read a value element that stands at some depth of the document."""
+    children = len(element)
+    if depth + (children > 0) > max_depth:
+        raise ParseError(f"XML nested deeper than {max_depth}")
+    if not children:
+        return element.text or ""
+    if children > 1:
+        _refuse(element[1], "value", "one type")
+    child = element[0]
+    tag = child.tag
+    read = _SCALARS.get(tag)
+    if read is not None:
+        text = child.text or ""
+        if len(child):
+            _refuse(child[0], tag, "text only")
+        try:
+            return read(text)
+        except ValueError as error:
+            raise InvalidRequest(
+                f"{tag}: got {_show(text)!r}, expected {error}"
+            ) from error
+    if tag == "struct":
+        return _read_struct(child, depth + 3, max_depth)
+    if tag == "array":
+        return _read_array(child, depth + 3, max_depth)
+    name = _local_name(tag)
+    if name == tag or name not in _EXTENSIONS:
+        _refuse(child, "value", "a type of XML-RPC")
+    child.tag = name
+    return _read_value(element, depth, max_depth)
+
+
+def _read_struct(struct: _Element, depth: int, max_depth: int) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for member in struct:
+        if member.tag != "member":
+            _refuse(member, "struct", "member")
+        parts = list(member)
+        if len(parts) != 2 or parts[0].tag != "name" or parts[1].tag != "value":
+            got = ", ".join(f"<{_show(part.tag)}>" for part in parts[:3])
+            raise InvalidRequest(
+                f"member: got {got or 'nothing'}, expected <name>, <value>"
+            )
+        name = _read_text(parts[0])
+        if name in members:
+            raise InvalidRequest(f"struct: got the member {_show(name)!r} twice")
+        members[name] = _read_value(parts[1], depth, max_depth)
+    return members
+
+
+def _read_array(array: _Element, depth: int, max_depth: int) -> list[Any]:
+    if not len(array):
+        return []
+    data = _only_child(array)
+    if data.tag != "data":
+        _refuse(data, "array", "data")
+    elements = []
+    for value in data:
+        if value.tag != "value":
+            _refuse(value, "data", "value")
+        elements.append(_read_value(value, depth, max_depth))
+    return elements
+
+
+def _only_value(element: _Element) -> _Element:
+    value = _only_child(element)
+    if value.tag != "value":
+        _refuse(value, element.tag, "value")
+    return value
+
+
+def _only_child(element: _Element) -> _Element:
+    if len(element) != 1:
+        raise InvalidRequest(
+            f"{element.tag}: got {len(element)} elements, expected one"
+        )
+    return element[0]
+
+
+def _read_text(element: _Element) -> str:
+    if len(element):
+        _refuse(element[0], element.tag, "text only")
+    return element.text or ""
+
+
+def _refuse(element: _Element, where: str, expected: str) -> NoReturn:
+    raise InvalidRequest(f"{where}: got <{_show(element.tag)}>, expected {expected}")
+
+
+def _local_name(tag: str) -> str:
+    return tag.rpartition("}")[2].rpartition(":")[2]
+
+
+def _show(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _read_integer(text: str) -> int:
@@ -200,190 +312,11 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "bigdecimal": _read_decimal,
     "dateTime": _read_datetime,
 }
-#: Types that Apache has in a namespace of its own. Its prefix is not looked up: the
-#: names are clear without it, and some clients forget to declare it.
+#: Types that Apache has in a namespace of its own. Which one it is does not matter:
+#: the names are clear without it, and some clients forget to declare it.
 _EXTENSIONS = frozenset(
     {
         *("nil", "i1", "i2", "i4", "i8", "biginteger"),
         *("float", "bigdecimal", "dateTime"),
     }
 )
-#: Which elements may stand in which; the first two are the messages as a whole.
-_CHILDREN: dict[str, frozenset[str]] = {
-    "call": frozenset({"methodCall"}),
-    "response": frozenset({"methodResponse"}),
-    "methodCall": frozenset({"methodName", "params"}),
-    "methodResponse": frozenset({"params", "fault"}),
-    "params": frozenset({"param"}),
-    "param": frozenset({"value"}),
-    "fault": frozenset({"value"}),
-    "value": frozenset({*_SCALARS, "array", "struct"}),
-    "array": frozenset({"data"}),
-    "data": frozenset({"value"}),
-    "struct": frozenset({"member"}),
-    "member": frozenset({"name", "value"}),
-    **dict.fromkeys(("methodName", "name", *_SCALARS), frozenset()),
-}
-
-
-class _Reader:
-    """Gets the tags and texts of a message and holds what it has read so far."""
-
-    __slots__ = (
-        "_frames",
-        "_has_params",
-        "_has_type",
-        "_limits",
-        "_max_opened",
-        "_names",
-        "_open",
-        "_params",
-        "_remaining",
-        "_value",
-        "is_fault",
-        "name",
-        "params",
-        "texts",
-    )
-
-    def __init__(self, limits: Limits, message: str) -> None:
-        self.name = ""
-        self.params: list[Any] = []
-        self.is_fault = False
-        self.texts: list[str] = []
-        self._limits = limits
-        self._remaining = limits.xml_elements
-        # Open elements, below one that stands for the message.
-        self._open = [message]
-        self._max_opened = limits.xml_depth + 1
-        # What values are added to: the parameters, and the lists and dicts that are
-        # not complete; None for an array before its data.
-        self._frames: list[Any] = [self.params]
-        self._names: list[str | None] = []
-        self._params = 0
-        self._has_params = False
-        # The innermost value, and whether the element of its type has come.
-        self._value: Any = None
-        self._has_type = False
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        opened = self._open
-        parent = opened[-1]
-        if tag not in _CHILDREN[parent]:
-            tag = _find_extension(tag, parent)
-        if self.texts:
-            self._take_blank(parent)
-        opened.append(tag)
-        self._remaining -= 1
-        if attributes or self._remaining < 0 or len(opened) > self._max_opened:
-            self._check_bounds(len(attributes))
-        if tag == "value":
-            self._has_type = False
-        elif parent == "value":
-            if self._has_type:
-                raise InvalidRequest(f"value: got <{_show(tag)}> after another type")
-            if tag == "array":
-                self._frames.append(None)
-            elif tag == "struct":
-                self._frames.append({})
-        elif tag == "member":
-            self._names.append(None)
-        elif tag == "data":
-            if self._frames[-1] is not None:
-                raise InvalidRequest("array: got a second <data>")
-            self._frames[-1] = []
-
-    def end(self, _: str) -> None:
-        tag = self._open.pop()
-        texts = self.texts
-        read = _SCALARS.get(tag)
-        if read is not None:
-            text = "".join(texts)
-            texts.clear()
-            try:
-                self._value = read(text)
-            except ValueError as error:
-                raise InvalidRequest(
-                    f"{tag}: got {_show(text)!r}, expected {error}"
-                ) from error
-            self._has_type = True
-        elif tag == "value":
-            self._end_value()
-        elif tag == "name":
-            if self._names[-1] is not None:
-                raise InvalidRequest("member: got a second <name>")
-            self._names[-1] = "".join(texts)
-            texts.clear()
-        elif tag == "methodName":
-            if self.name:
-                raise InvalidRequest("methodCall: got a second <methodName>")
-            self.name = "".join(texts).strip()
-            texts.clear()
-        else:
-            if texts:
-                self._take_blank(tag)
-            self._end_structure(tag)
-
-    def _end_value(self) -> None:
-        if not self._has_type:
-            self._value = "".join(self.texts)
-            self.texts.clear()
-        elif self.texts:
-            self._take_blank("value")
-        if self._open[-1] != "member":
-            self._frames[-1].append(self._value)
-            return
-        name = self._names[-1]
-        if name is None:
-            raise InvalidRequest("member: got <value> before <name>")
-        if name in self._frames[-1]:
-            raise InvalidRequest(f"struct: got the member {_show(name)!r} twice")
-        self._frames[-1][name] = self._value
-
-    def _end_structure(self, tag: str) -> None:
-        if tag == "param":
-            self._params += 1
-            if len(self.params) != self._params:
-                raise InvalidRequest("param: expected one <value>")
-        elif tag == "member":
-            if self._names.pop() not in self._frames[-1]:
-                raise InvalidRequest("member: expected <name> and <value>")
-        elif tag == "struct":
-            self._value = self._frames.pop()
-            self._has_type = True
-        elif tag == "array":
-            self._value = self._frames.pop() or []
-            self._has_type = True
-        elif tag == "params":
-            if self._has_params:
-                raise InvalidRequest("got a second <params>")
-            self._has_params = True
-        elif tag == "fault":
-            self.is_fault = True
-
-    def _take_blank(self, tag: str) -> None:
-        text = "".join(self.texts)
-        if not text.isspace():
-            raise InvalidRequest(f"{tag}: got the text {_show(text.strip())!r}")
-        self.texts.clear()
-
-    def _check_bounds(self, attributes: int) -> None:
-        limits = self._limits
-        if self._remaining < 0:
-            raise ParseError(f"XML: more than {limits.xml_elements} elements")
-        if len(self._open) > self._max_opened:
-            raise ParseError(f"XML nested deeper than {limits.xml_depth}")
-        if attributes > limits.xml_attributes:
-            raise ParseError(f"XML: more than {limits.xml_attributes} attributes")
-
-
-def _find_extension(tag: str, parent: str) -> str:
-    _, colon, local = tag.partition(":")
-    if colon and parent == "value" and local in _EXTENSIONS:
-        return local
-    expected = ", ".join(sorted(_CHILDREN[parent])) or "text only"
-    raise InvalidRequest(f"{parent}: got <{_show(tag)}>, expected {expected}")
-
-
-def _show(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
