@@ -55,6 +55,22 @@ class Text(str):
     __slots__ = ()
 
 
+class Moment(datetime.datetime):
+    pass
+
+
+class Day(datetime.date):
+    pass
+
+
+class Hour(datetime.time):
+    pass
+
+
+class Money(decimal.Decimal):
+    pass
+
+
 NOW = datetime.datetime(2024, 2, 29, 12, 0, 1, 5, datetime.UTC)
 
 
@@ -99,6 +115,10 @@ def test_plain_values_stay_what_they_are(value):
         ),
         (uuid.UUID(int=2), "00000000-0000-0000-0000-000000000002"),
         (datetime.timedelta(days=1, seconds=2), "P1DT2S"),
+        (Moment.combine(NOW.date(), NOW.timetz()), NOW),
+        (Day(2024, 2, 29), datetime.date(2024, 2, 29)),
+        (Hour(1, 2, 3, 4), datetime.time(1, 2, 3, 4)),
+        (Money("1.50"), decimal.Decimal("1.50")),
         (bytearray(b"ab"), b"ab"),
         (memoryview(b"ab"), b"ab"),
         (Markup("<b>"), "<b>"),

@@ -1,5 +1,9 @@
+import collections
+import dataclasses
+import datetime
 import json
 import math
+import typing
 
 import hypothesis.strategies as st
 import pytest
@@ -234,7 +238,65 @@ def test_what_is_written_is_read_again(value):
     assert strictjson.decode(strictjson.encode(value)) == value
 
 
-@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, object(), [math.nan, None]])
-def test_what_json_cannot_carry_is_an_error(value):
-    with pytest.raises(ApplicationError, match="result cannot be sent"):
+class Text(str):
+    __slots__ = ()
+
+
+class Moment(datetime.datetime):
+    pass
+
+
+class Point(typing.NamedTuple):
+    x: typing.Any
+
+
+@dataclasses.dataclass
+class Item:
+    value: typing.Any
+
+
+def itself():
+    value = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Text("a"), "a"),
+        ({Text("k"): Text("v")}, {"k": "v"}),
+        (Item(Point(Item(None))), {"value": [{"value": None}]}),
+        (collections.deque([1, None]), [1, None]),
+        ((n for n in (1, None)), [1, None]),
+        (collections.ChainMap({"a": None}), {"a": None}),
+        (Moment(2024, 2, 29), "2024-02-29T00:00:00"),
+        ({1: "a", 2.5: "b"}, {"1": "a", "2.5": "b"}),
+        (bytearray(b"\0"), "AA=="),
+    ],
+)
+def test_what_is_not_plain_is_made_so(value, expected):
+    assert json.loads(strictjson.encode(value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("\ud800", "result cannot be sent as JSON: "),
+        ({"\udfff": 1}, "result cannot be sent as JSON: "),
+        (object(), "result cannot be sent: got a value of type object"),
+        (Item({(1, 2): 3}), "result cannot be sent: got a key of type tuple"),
+        (itself(), "result nested deeper than"),
+        *(
+            (value, "result cannot be sent as JSON: NaN or Infinity")
+            for value in (
+                *([math.nan, None], Item(math.inf), Point(-math.inf)),
+                *((n for n in [math.nan]), collections.deque([math.nan])),
+            )
+        ),
+    ],
+)
+def test_what_json_cannot_carry_is_an_error(value, message):
+    with pytest.raises(ApplicationError) as caught:
         strictjson.encode(value)
+    assert caught.value.message.startswith(message)

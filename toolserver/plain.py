@@ -178,8 +178,14 @@ def _convert_leaf(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    if isinstance(value, (datetime.date, datetime.time, Decimal)):
-        return value
+    if isinstance(value, datetime.datetime):
+        return datetime.datetime.combine(value.date(), value.timetz())
+    if isinstance(value, datetime.date):
+        return datetime.date(value.year, value.month, value.day)
+    if isinstance(value, datetime.time):
+        return datetime.time.fromisoformat(value.isoformat())
+    if isinstance(value, Decimal):
+        return Decimal(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):

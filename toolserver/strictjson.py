@@ -22,7 +22,6 @@ from toolserver.plain import to_plain
 __all__ = ["decode", "encode"]
 
 _decoder = msgspec.json.Decoder()
-_encoder = msgspec.json.Encoder()
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A string that is not closed reaches to the end: what is in it is no structure.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
@@ -64,7 +63,7 @@ def encode(value: Any) -> bytes:
     """Write a value as JSON.
 
     Args:
-        value: Anything; it is made plain first.
+        value: Anything that `toolserver.plain.to_plain` makes plain.
 
     Returns:
         UTF-8.
@@ -72,17 +71,25 @@ def encode(value: Any) -> bytes:
     Raises:
         ApplicationError: The value holds what JSON cannot carry, such as NaN.
     """
-    # msgspec alone would leave out those fields of a dataclass that still have their
-    # default, if it made the dataclass itself.
-    plain = to_plain(value)
     try:
-        text = _encoder.encode(plain)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        text = _encoder.encode(value)
+    except RecursionError as error:
+        # It is more exact about what is wrong, such as a key that is a tuple.
+        to_plain(value)
+        raise ApplicationError("result nested too deep") from error
+    except (TypeError, ValueError, OverflowError) as error:
         raise ApplicationError(f"result cannot be sent as JSON: {error}") from error
     # msgspec writes NaN and infinities as null; a text without null has none.
-    if b"null" in text and _has_nonfinite(plain):
-        raise ApplicationError("result cannot be sent as JSON: NaN or Infinity")
+    if b"null" in text:
+        _refuse_nonfinite(to_plain(value))
     return text
+
+
+def _encode_other(value: Any) -> Any:
+    """Make plain what msgspec does not know; it may be possible only once."""
+    plain = to_plain(value)
+    _refuse_nonfinite(plain)
+    return plain
 
 
 def _lower_first(text: str) -> str:
@@ -152,11 +159,16 @@ def _check_keys(text: bytes, value: Any) -> None:
     raise ParseError("key repeated in a JSON object")
 
 
-def _has_nonfinite(plain: Any) -> bool:
+def _refuse_nonfinite(plain: Any) -> None:
     if type(plain) is float:
-        return not math.isfinite(plain)
-    if type(plain) is dict:
-        return any(map(_has_nonfinite, plain.values()))
-    if type(plain) is list:
-        return any(map(_has_nonfinite, plain))
-    return False
+        if not math.isfinite(plain):
+            raise ApplicationError("result cannot be sent as JSON: NaN or Infinity")
+    elif type(plain) is dict:
+        for member in plain.values():
+            _refuse_nonfinite(member)
+    elif type(plain) is list:
+        for member in plain:
+            _refuse_nonfinite(member)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_other)

@@ -90,12 +90,12 @@ def _write(value: Any, add: Callable[[str], None], keeps_none: bool) -> None:
     write_scalar = _SCALARS.get(value.__class__)
     if write_scalar is not None:
         add(write_scalar(value))
-    elif isinstance(value, list):
+    elif value.__class__ is list:
         add("<value><array><data>")
         for element in value:
             _write(element, add, keeps_none)
         add("</data></array></value>")
-    elif isinstance(value, dict):
+    else:
         add("<value><struct>")
         for name, member in value.items():
             if member is None and not keeps_none:
@@ -104,19 +104,6 @@ def _write(value: Any, add: Callable[[str], None], keeps_none: bool) -> None:
             _write(member, add, keeps_none)
             add("</member>")
         add("</struct></value>")
-    else:
-        _write_subclass(value, add)
-
-
-def _write_subclass(value: Any, add: Callable[[str], None]) -> None:
-    # Plain values may be of subclasses of the times and of Decimal.
-    for kind in (datetime, date, time, Decimal):
-        if isinstance(value, kind):
-            add(_SCALARS[kind](value))
-            return
-    raise ApplicationError(
-        f"result cannot be sent as XML-RPC: got a value of type {type(value).__name__}"
-    )
 
 
 def _write_nil(_: None) -> str:
