@@ -131,6 +131,11 @@ def test_everything_else_becomes_plain(value, expected):
     assert type(plain) is type(expected)
 
 
+def test_defaults_that_msgspec_did_not_set_are_told():
+    item = msgspec.convert({"sku": "a"}, Item)
+    assert to_plain(item) == {"sku": "a", "at": None}
+
+
 def test_subclasses_of_str_are_gone():
     ((key, value),) = to_plain({Markup("k"): Markup("v")}).items()
     assert type(key) is str

@@ -6,6 +6,7 @@ import math
 import typing
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -255,6 +256,12 @@ class Item:
     value: typing.Any
 
 
+@dataclasses.dataclass
+class Defaults:
+    a: int
+    b: int = 2
+
+
 def itself():
     value = []
     value.append(value)
@@ -273,6 +280,7 @@ def itself():
         (Moment(2024, 2, 29), "2024-02-29T00:00:00"),
         ({1: "a", 2.5: "b"}, {"1": "a", "2.5": "b"}),
         (bytearray(b"\0"), "AA=="),
+        (msgspec.convert({"a": 1}, Defaults), {"a": 1, "b": 2}),
     ],
 )
 def test_what_is_not_plain_is_made_so(value, expected):

@@ -1,8 +1,8 @@
 """From whatever a tool returns to the few plain types that protocols carry.
 
-JSON's own conversions are msgspec's, but msgspec would turn bytes and times into text,
-for which other protocols have types of their own. So containers and records are walked
-here, and only what has no plain counterpart is left to msgspec.
+msgspec would turn bytes and times into text, for which other protocols have types of
+their own, and leaves out the defaults of dataclasses that it made itself. So containers
+and records are walked here, and only what has no plain counterpart is left to msgspec.
 """
 
 from __future__ import annotations

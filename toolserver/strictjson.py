@@ -22,6 +22,7 @@ from toolserver.plain import to_plain
 __all__ = ["decode", "encode"]
 
 _decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A string that is not closed reaches to the end: what is in it is no structure.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
@@ -71,25 +72,15 @@ def encode(value: Any) -> bytes:
     Raises:
         ApplicationError: The value holds what JSON cannot carry, such as NaN.
     """
+    plain = to_plain(value)
     try:
-        text = _encoder.encode(value)
-    except RecursionError as error:
-        # It is more exact about what is wrong, such as a key that is a tuple.
-        to_plain(value)
-        raise ApplicationError("result nested too deep") from error
-    except (TypeError, ValueError, OverflowError) as error:
+        text = _encoder.encode(plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ApplicationError(f"result cannot be sent as JSON: {error}") from error
     # msgspec writes NaN and infinities as null; a text without null has none.
     if b"null" in text:
-        _refuse_nonfinite(to_plain(value))
+        _refuse_nonfinite(plain)
     return text
-
-
-def _encode_other(value: Any) -> Any:
-    """Make plain what msgspec does not know; it may be possible only once."""
-    plain = to_plain(value)
-    _refuse_nonfinite(plain)
-    return plain
 
 
 def _lower_first(text: str) -> str:
@@ -169,6 +160,3 @@ def _refuse_nonfinite(plain: Any) -> None:
     elif type(plain) is list:
         for member in plain:
             _refuse_nonfinite(member)
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_encode_other)
