@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         limit,
         read_only,
     )
+    from toolserver.web.gateway import register_wsgi
     from toolserver.wrappers import generator, on_error, parser, rest, validate
 
 __version__ = "1.0.0.dev0"
@@ -64,6 +65,7 @@ __all__ = [
     "redirect",
     "register",
     "register_protocol",
+    "register_wsgi",
     "rest",
     "tool",
     "validate",
@@ -83,6 +85,7 @@ _MODULES = {
         *("InternalTool", "StandardTool", "Tool"),
         *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
     ),
+    "toolserver.web.gateway": ("register_wsgi",),
     "toolserver.wrappers": ("generator", "on_error", "parser", "rest", "validate"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

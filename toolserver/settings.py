@@ -19,6 +19,7 @@ __all__ = [
     "Settings",
     "StaticSettings",
     "ToolsSettings",
+    "WSGISettings",
     "XMLRPCSettings",
 ]
 
@@ -215,6 +216,18 @@ class XMLRPCSettings(_Section, frozen=True):
     ] = False
 
 
+class WSGISettings(_Section, frozen=True):
+    """WSGI applications to serve, besides those of the wsgi folder."""
+
+    applications: Annotated[
+        tuple[str, ...],
+        _doc(
+            'Each "name=package.module:app", served below /WSGI/name/, or '
+            '"/mount=package.module:app".'
+        ),
+    ] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one server.
 
@@ -229,4 +242,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     errors: ErrorSettings = ErrorSettings()
     log: LogSettings = LogSettings()
     xmlrpc: XMLRPCSettings = XMLRPCSettings()
+    wsgi: WSGISettings = WSGISettings()
     tool: dict[str, dict[str, Any]] = {}

@@ -29,6 +29,8 @@ from toolserver.settings import Settings
 from toolserver.toolsettings import tool_settings
 from toolserver.web.app import App
 from toolserver.web.certificates import server_context
+from toolserver.web.gateway import Gateway, configured
+from toolserver.web.gateway import registered as applications
 from toolserver.web.hosts import HostCheck
 from toolserver.web.rest import REST
 from toolserver.web.rpc import RPC
@@ -135,6 +137,24 @@ class Worker:
             raise
         http.start()
 
+    def open(self) -> App:
+        """Load the tools and run their hooks, for another server to bring requests.
+
+        Returns:
+            What answers requests.
+
+        Raises:
+            StartError: What keeps the tools from starting.
+        """
+        app = self._build()
+        install(self.services)
+        try:
+            self._lifecycle.start()
+        except BaseException:
+            install(None, self.services)
+            raise
+        return app
+
     def check(self) -> None:
         """Load the tools and build all parts, but run no hook and accept nothing.
 
@@ -169,6 +189,8 @@ class Worker:
         if self._tools is None:
             settings = self.settings.tools
             loader.load_tools(self.folders, library=self.home.lib)
+            if self.home.wsgi.is_dir():
+                loader.load_tools([self.home.wsgi], library=self.home.lib)
             loader.load_modules(settings.modules, entry_points=settings.entry_points)
         self._fill_registry(declared if self._tools is None else self._tools)
         return self._build_app()
@@ -223,12 +245,14 @@ class Worker:
         ]
         self._rpc = RPC(self.dispatcher, codecs, logs_calls=settings.log.rpc)
         static = settings.static
+        gateway = Gateway([*applications, *configured(settings.wsgi.applications)])
         return App(
             self.services,
             hosts=HostCheck(settings.server),
             rpc=self._rpc,
             rest=REST(self.registry, self.dispatcher, settings=settings),
             static=StaticFiles(self.home.www, static) if static.enabled else None,
+            gateway=gateway or None,
         )
 
     def _warn(self) -> None:

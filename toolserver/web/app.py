@@ -24,6 +24,7 @@ from toolserver.errors import (
 )
 from toolserver.message import Request, Response
 from toolserver.services import Services
+from toolserver.web.gateway import Gateway
 from toolserver.web.hosts import HostCheck
 from toolserver.web.rest import REST
 from toolserver.web.rpc import RPC
@@ -45,6 +46,7 @@ class App:
         rpc: The RPC protocols.
         rest: The tools over REST.
         static: The static files, or None where none are served.
+        gateway: The WSGI applications, or None where there are none.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class App:
         rpc: RPC,
         rest: REST,
         static: StaticFiles | None,
+        gateway: Gateway | None = None,
     ) -> None:
         self._services = services
         self._hosts = hosts
         self._rpc = rpc
         self._rest = rest
         self._static = static
+        self._gateway = gateway
         self._prefixes = frozenset(rpc.prefixes)
         self._guards_files = any(entry.file_validators for entry in services.registry)
 
@@ -102,6 +106,11 @@ class App:
     def _answer(self, request: Request, context: Context) -> Response:
         if not self._hosts.is_ours(request):
             return Response("the server does not answer to this host\n", status=421)
+        if self._gateway is not None:
+            mount = self._gateway.find(request)
+            if mount is not None:
+                context.protocol = "WSGI"
+                return self._gateway.answer(request, mount)
         path = request.path
         first, _, rest = path[1:].partition("/")
         if first in self._prefixes:

@@ -1,0 +1,142 @@
+"""The whole server as a WSGI application."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+import subprocess
+import sys
+import wsgiref.util
+import wsgiref.validate
+import xmlrpc.client
+
+import gevent
+import pytest
+import requests
+
+from toolserver.home import Home
+from toolserver.wsgi import make_application
+
+TOOL = """
+from pathlib import Path
+
+from toolserver import StandardTool, context, limit, register
+from toolserver.errors import AlreadyDone
+
+
+@register("wsgi.sample")
+class Sample(StandardTool):
+    def add(self, a: int, b: int = 0) -> int:
+        return a + b
+
+    def words(self):
+        yield "one "
+        yield "two"
+
+    def file(self) -> Path:
+        return Path(__file__)
+
+    def by_hand(self) -> None:
+        context.request.writer.start(200, [("Content-Type", "text/plain")])
+        context.request.writer.write(b"by hand")
+        raise AlreadyDone
+
+    @limit(max_body=100_000)
+    def length(self, data: bytes) -> int:
+        return len(data)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    made = Home(tmp_path_factory.mktemp("home"))
+    made.create()
+    (made.tools / "wsgi_sample.py").write_text(TOOL)
+    (made.www / "a.txt").write_text("a file")
+    made.settings_file.write_text("[limits]\nbody = 1000\n")
+    return made
+
+
+@pytest.fixture(scope="module")
+def ask(home):
+    application = wsgiref.validate.validator(make_application(home))
+
+    def ask(method, path, body=b"", content_type="", **variables):
+        environ = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", **variables}
+        environ.setdefault("HTTP_HOST", "localhost")
+        environ["PATH_INFO"], _, environ["QUERY_STRING"] = path.partition("?")
+        environ["wsgi.input"] = io.BytesIO(body)
+        if body:
+            environ["CONTENT_LENGTH"] = str(len(body))
+            environ["CONTENT_TYPE"] = content_type
+        wsgiref.util.setup_testing_defaults(environ)
+        seen = []
+        written = []
+
+        def start_response(status, headers, exc_info=None):
+            seen.append((status, http.client.HTTPMessage()))
+            for name, value in headers:
+                seen[0][1][name] = value
+            return written.append
+
+        blocks = application(environ, start_response)
+        try:
+            text = b"".join(blocks)
+        finally:
+            blocks.close()
+        return seen[0][0], seen[0][1], b"".join(written) + text
+
+    return ask
+
+
+def test_tools_files_and_protocols_answer(ask):
+    assert ask("GET", "/wsgi/sample/add?a=1&b=2")[2] == b"3"
+    assert ask("GET", "/wsgi/sample/words")[2] == b"one two"
+    assert ask("GET", "/wsgi/sample/file")[2].decode() == TOOL
+    assert ask("GET", "/wsgi/sample/by_hand")[2] == b"by hand"
+    assert ask("GET", "/a.txt")[2] == b"a file"
+    body = xmlrpc.client.dumps((1, 2), "wsgi.sample.add").encode()
+    assert b"<int>3</int>" in ask("POST", "/RPC2", body, "text/xml")[2]
+    status, headers, text = ask("HEAD", "/wsgi/sample/add?a=1")
+    assert (status, headers["Content-Length"], text) == ("200 OK", "1", b"")
+
+
+def test_mistakes_are_answered(ask):
+    assert ask("GET", "/nowhere")[0] == "404 Not Found"
+    assert ask("GET", "/wsgi/sample/add?a=x")[0] == "400 Bad Request"
+    assert ask("GET", "/", HTTP_HOST="evil.example")[0].startswith("421")
+    body = b'{"a": 1, "b": ' + b" " * 1000 + b"2}"
+    answer = ask("POST", "/wsgi/sample/add", body, "application/json")
+    assert answer[0].startswith("413")
+    body = b"data=" + b"x" * 90_000
+    form = "application/x-www-form-urlencoded"
+    assert ask("POST", "/wsgi/sample/add", body, form)[0].startswith("413")
+    assert ask("POST", "/wsgi/sample/length", b"data=eHh4", form)[2] == b"3"
+
+
+def test_gunicorn_runs_it(home):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        descriptor = listener.fileno()
+        os.set_inheritable(descriptor, True)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "-k", "gevent"),
+                *("--bind", f"fd://{descriptor}", "toolserver.wsgi:application"),
+            ],
+            env={**os.environ, "TOOLSERVER_HOME": str(home.path)},
+            pass_fds=[descriptor],
+            stderr=subprocess.PIPE,
+        )
+    try:
+        with gevent.Timeout(40):
+            answer = requests.get(f"{url}/wsgi/sample/add?a=1&b=2", timeout=30)
+            assert answer.json() == 3
+            with xmlrpc.client.ServerProxy(f"{url}/RPC2") as proxy:
+                assert proxy.wsgi.sample.add(20, 3) == 23
+            assert requests.get(f"{url}/wsgi/sample/words", timeout=5).text == "one two"
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
