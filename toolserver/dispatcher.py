@@ -78,15 +78,10 @@ class Dispatcher:
             return Outcome(call, error=error)
         try:
             return Outcome(call, self.invoke(target, call))
-        except MethodNotFound as error:
-            # It was another call, inside this one, that found no method.
-            return Outcome(call, error=self._fault(target, error))
-        except ToolserverError as error:
-            return Outcome(call, error=error)
         except Signal as signal:
             return self._answer(target, call, signal)
         except BaseException as error:  # a tool may raise SystemExit, too
-            return Outcome(call, error=self._fault(target, error))
+            return Outcome(call, error=self.failure(target, error))
 
     def _answer(self, target: Target, call: Call, signal: Signal) -> Outcome:
         context = current()
@@ -156,7 +151,19 @@ class Dispatcher:
                     f"{target.name}: ended after {timeout:g} seconds"
                 ) from None
 
-    def _fault(self, target: Target, error: BaseException) -> ToolFault:
+    def failure(self, target: Target | Call, error: BaseException) -> ToolserverError:
+        """What a caller learns of an exception; one of a tool's own is logged.
+
+        Args:
+            target: What was called, or was to be called.
+            error: What its code raised.
+
+        Returns:
+            The error itself where it is meant for callers, else a `ToolFault`.
+        """
+        # A tool's code that raises MethodNotFound has failed in a call of its own.
+        if isinstance(error, ToolserverError) and not isinstance(error, MethodNotFound):
+            return error
         context = current()
         reference = context.request_id if context is not None else ""
         log.error("%s failed, reference %s", target.name, reference, exc_info=error)

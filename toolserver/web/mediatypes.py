@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 
-__all__ = ["media_type_of"]
+__all__ = ["media_type_of", "with_charset"]
 
 _OWN = {
     ".7z": "application/x-7z-compressed",
@@ -92,3 +92,14 @@ def media_type_of(name: str) -> str:
     if found is None:
         return "application/octet-stream"
     return f"{found}; charset=utf-8" if found.startswith("text/") else found
+
+
+def with_charset(content_type: str) -> str:
+    """The Content-Type field for a text that is sent as UTF-8.
+
+    Args:
+        content_type: What is known of it; empty for nothing.
+    """
+    if content_type.startswith("text/") and "charset" not in content_type:
+        return f"{content_type}; charset=utf-8"
+    return content_type

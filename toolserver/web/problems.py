@@ -10,6 +10,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from toolserver import strictjson
 from toolserver.contexts import context
 from toolserver.errors import (
@@ -27,6 +29,21 @@ from toolserver.web.negotiation import choose_media_type
 __all__ = ["error_fields", "exception_of", "problem"]
 
 _PROBLEM = "application/problem+json"
+_OFFERED = (_PROBLEM, "application/json", "text/plain", "text/html")
+_PAGE = Markup(
+    "<!doctype html>\n"
+    '<html lang="en">\n'
+    "<title>{0} {1}</title>\n"
+    "<h1>{1}</h1>\n"
+    "<p>{2}</p>\n"
+    "<p><small>{0}, reference {3}</small></p>\n"
+    "<pre>{4}</pre>\n"
+    "</html>\n"
+)
+_PAGE_FIELDS = (
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+)
 #: Seconds after which to ask again when the server has too much to do.
 _RETRY_AFTER = 1
 #: Characters of a message that fit into a header field.
@@ -45,18 +62,24 @@ def problem(
         debug: Whether the traceback is told, too.
 
     Returns:
-        A problem document, or plain text for who prefers it.
+        A problem document, or plain text or a page for who prefers that.
     """
     status = error.status
     title = _title(status)
-    detail = error.message or title
+    # Paths that are not UTF-8 are told in messages, and no body can hold them.
+    detail = (error.message or title).encode("utf-8", "backslashreplace").decode()
+    trace = "".join(traceback.format_exception(exception_of(error))) if debug else ""
     headers = error_fields(error)
     accept = request.headers.get("accept")
     if accept is not None and accept != "*/*":
-        offered = (_PROBLEM, "application/json", "text/plain")
-        if choose_media_type(accept, offered) == "text/plain":
-            text = f"{status} {title}: {detail}\n"
-            return Response(text, status=status, headers=headers)
+        headers.append(("Vary", "Accept"))
+        match choose_media_type(accept, _OFFERED):
+            case "text/plain":
+                text = f"{status} {title}: {detail}\n{trace}"
+                return Response(text, status=status, headers=headers)
+            case "text/html":
+                page = _PAGE.format(status, title, detail, context.request_id, trace)
+                return Response(page, status=status, headers=[*headers, *_PAGE_FIELDS])
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": title,
@@ -75,8 +98,7 @@ def problem(
     elif error.data is not None:
         document["data"] = error.data
     if debug:
-        lines = traceback.format_exception(exception_of(error))
-        document["traceback"] = "".join(lines).splitlines()
+        document["traceback"] = trace.splitlines()
     try:
         body = strictjson.encode(to_plain(document))
     except ToolserverError:
@@ -94,11 +116,9 @@ def error_fields(error: ToolserverError) -> list[tuple[str, str]]:
     Returns:
         Names and values.
     """
-    detail = error.message.encode("ascii", "backslashreplace").decode()
-    printable = "".join(c if c.isprintable() else " " for c in detail)
     headers = [
-        ("X-REST-Errorobject", _kind(error)),
-        ("X-REST-Errordetail", printable[:_DETAIL_SIZE].strip()),
+        ("X-REST-Errorobject", _field_value(_kind(error))),
+        ("X-REST-Errordetail", _field_value(error.message)),
         ("X-Content-Type-Options", "nosniff"),
     ]
     if isinstance(error, Unauthenticated):
@@ -128,6 +148,13 @@ def _kind(error: ToolserverError) -> str:
     if isinstance(error, ToolFault) and isinstance(data, dict) and "type" in data:
         return str(data["type"])
     return type(error).__name__
+
+
+def _field_value(text: str) -> str:
+    """A text as a header field can carry it: printable ASCII, and not too long."""
+    text = text[:_DETAIL_SIZE].encode("ascii", "backslashreplace").decode()
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return printable[:_DETAIL_SIZE].strip()
 
 
 def _title(status: int) -> str:

@@ -6,8 +6,6 @@ files as they are; everything else is JSON, or XML for who prefers it.
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,10 @@ from markupsafe import Markup
 
 from toolserver import strictjson
 from toolserver.contexts import Context, bind, current
-from toolserver.errors import NotFound
-from toolserver.message import FileBody, Request, Response
-from toolserver.web.mediatypes import media_type_of
-from toolserver.web.negotiation import add_vary, choose_media_type
+from toolserver.message import Request, Response
+from toolserver.web.fileresults import answer_file, answer_path, is_file
+from toolserver.web.mediatypes import with_charset
+from toolserver.web.negotiation import choose_media_type
 from toolserver.web.xmlbody import to_xml
 
 __all__ = ["render"]
@@ -27,6 +25,8 @@ __all__ = ["render"]
 _JSON = "application/json"
 _XML = "application/xml"
 _LINES = "application/x-ndjson"
+_VARY = ("Vary", "Accept")
+_OCTETS = (bytes, bytearray, memoryview)
 _END: Any = object()
 
 
@@ -49,67 +49,48 @@ def render(request: Request, result: Any, *, content_type: str = "") -> Response
     if isinstance(result, Response):
         return result
     if isinstance(result, str):
-        if type(result) is str and not content_type:
-            accept = request.headers.get("accept")
-            if accept is not None and "json" in accept:
-                offered = ("text/plain", _JSON)
-                if choose_media_type(accept, offered) == _JSON:
-                    return _varied(
-                        Response(strictjson.encode(result), content_type=_JSON)
-                    )
-        return Response(result, content_type=_with_charset(content_type))
+        if type(result) is not str or content_type:
+            return Response(result, content_type=with_charset(content_type))
+        accept = request.headers.get("accept")
+        if accept is not None and "json" in accept:
+            chosen = choose_media_type(accept, ("text/plain", _JSON))
+            if chosen == _JSON:
+                return _chosen(strictjson.encode(result), _JSON)
+        return _chosen(result)
     if result is None:
         return Response(status=204)
-    if isinstance(result, (bytes, bytearray, memoryview)):
+    if isinstance(result, _OCTETS):
         return Response(bytes(result), content_type=content_type)
-    if isinstance(result, (Path, io.IOBase)):
-        return _render_file(result, content_type)
+    if isinstance(result, Path):
+        return answer_path(result, content_type)
+    if is_file(result):
+        return answer_file(result, content_type)
     if isinstance(result, Iterator):
         return _render_stream(result, content_type)
+    if content_type:
+        # A generator says what it makes: what the caller prefers was asked before.
+        is_xml = content_type.partition(";")[0].endswith("/xml")
+        body = to_xml(result) if is_xml else strictjson.encode(result)
+        return Response(body, content_type=content_type)
     accept = request.headers.get("accept")
-    wants_xml = accept is not None and "xml" in accept
-    if wants_xml and choose_media_type(accept, (_JSON, _XML)) == _XML:
-        return _varied(Response(to_xml(result), content_type=_XML))
-    return Response(strictjson.encode(result), content_type=content_type or _JSON)
+    if accept is not None and "xml" in accept:
+        chosen = choose_media_type(accept, (_JSON, _XML))
+        if chosen == _XML:
+            return _chosen(to_xml(result), _XML)
+    return _chosen(strictjson.encode(result), _JSON)
 
 
-def _varied(response: Response) -> Response:
-    return Response(
-        response.body,
-        status=response.status,
-        headers=add_vary(response.headers, "Accept"),
-    )
-
-
-def _with_charset(content_type: str) -> str:
-    if content_type.startswith("text/") and "charset" not in content_type:
-        return f"{content_type}; charset=utf-8"
-    return content_type
-
-
-def _render_file(result: Path | io.IOBase, content_type: str) -> Response:
-    """Send a file that a tool names or has opened; it is closed afterwards."""
-    if isinstance(result, Path):
-        name = result.name
-        try:
-            fd = os.open(result, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise NotFound(f"no file {name!r}") from error
-        offset = 0
-    else:
-        name = str(getattr(result, "name", ""))
-        fd = os.dup(result.fileno())
-        offset = result.tell()
-        result.close()
-    size = os.fstat(fd).st_size
-    body = FileBody(fd, offset, max(0, size - offset))
-    return Response(body, content_type=content_type or media_type_of(name))
+def _chosen(body: str | bytes, content_type: str = "") -> Response:
+    """An answer that another ``Accept`` might have made another one."""
+    response = Response(body, content_type=content_type)
+    response.headers.append(_VARY)
+    return response
 
 
 def _render_stream(pieces: Iterator[Any], content_type: str) -> Response:
     stream = _Stream(pieces, current() or Context())
     return Response(
-        stream, content_type=_with_charset(content_type) or stream.media_type
+        stream, content_type=with_charset(content_type) or stream.media_type
     )
 
 
@@ -123,6 +104,7 @@ class _Stream:
     def __init__(self, pieces: Iterator[Any], context: Context) -> None:
         self._pieces = pieces
         self._context = context
+        self._has_first = True
         # Made at once: its kind decides the media type, and a failure to make it can
         # still be told by the status.
         self._first = self._step(b"")
@@ -130,7 +112,7 @@ class _Stream:
             self.media_type = "text/html; charset=utf-8"
         elif isinstance(self._first, str):
             self.media_type = "text/plain; charset=utf-8"
-        elif isinstance(self._first, bytes):
+        elif isinstance(self._first, _OCTETS):
             self.media_type = "application/octet-stream"
         else:
             self.media_type = _LINES
@@ -143,14 +125,16 @@ class _Stream:
         return self
 
     def __next__(self) -> bytes:
-        piece, self._first = self._first, None
-        if piece is None:
+        if self._has_first:
+            self._has_first = False
+            piece, self._first = self._first, None
+        else:
             piece = self._step(_END)
             if piece is _END:
                 raise StopIteration
-        if isinstance(piece, bytes):
-            return piece
-        return piece.encode() if isinstance(piece, str) else _line(piece)
+        if isinstance(piece, str):
+            return piece.encode("utf-8", "surrogateescape")
+        return bytes(piece) if isinstance(piece, _OCTETS) else _line(piece)
 
     def close(self) -> None:
         close = getattr(self._pieces, "close", None)

@@ -14,35 +14,32 @@ from toolserver.errors import (
     ApplicationError,
     DirectResponse,
     Forbidden,
-    InternalError,
+    InvalidRequest,
     NotModified,
     Redirect,
     Signal,
     ToolserverError,
 )
 from toolserver.message import Request, Response, redirect
-from toolserver.registry import Registry, Target
+from toolserver.registry import Registry
 from toolserver.settings import Settings
 from toolserver.web.arguments import read_arguments
-from toolserver.web.conditional import (
-    check_preconditions,
-    make_etag,
-    matching_etag,
-    parse_date,
-)
-from toolserver.web.negotiation import choose_media_type, compress_response
+from toolserver.web.conditional import make_etag
+from toolserver.web.negotiation import add_vary, choose_media_type, compress_response
 from toolserver.web.problems import error_fields, exception_of, problem
 from toolserver.web.rendering import render
+from toolserver.web.revalidation import without_known_parts
 from toolserver.web.routes import Endpoint, Generator, Route, Routes
 
-__all__ = ["REST"]
+__all__ = ["REST", "VerbNotAnswered"]
 
 log = logging.getLogger("toolserver.rest")
 
-#: Fields that an answer without a body still carries (RFC 9110, section 15.4.5).
-_KEPT_BY_304 = frozenset(
-    {"cache-control", "content-location", "date", "expires", "vary", "set-cookie"}
-)
+
+class VerbNotAnswered(InvalidRequest):
+    """The path is right, but nothing there answers the verb."""
+
+    status = 405
 
 
 class REST:
@@ -96,7 +93,7 @@ class REST:
         verb = request.method
         endpoint = route.endpoints.get(verb)
         if endpoint is None:
-            return _without_endpoint(verb, route)
+            return self._without_endpoint(request, route)
         if route.redirect and verb in ("GET", "HEAD"):
             query = f"?{request.query_string}" if request.query_string else ""
             return redirect(route.redirect + query, 308)
@@ -114,14 +111,7 @@ class REST:
         target = endpoint.target
         # Rendering is the tool's work, too, and so are the steps of a stream.
         with bind(context.nested(target.tool, target.spec.name)):
-            try:
-                return self._respond(request, endpoint, outcome)
-            except AlreadyDone:
-                raise
-            except ToolserverError as error:
-                return self.problem(request, error)
-            except BaseException as error:
-                return self._failed_to_render(request, target, context, error)
+            return self._respond(request, endpoint, outcome)
 
     def problem(self, request: Request, error: ToolserverError) -> Response:
         """Tell a caller what went wrong.
@@ -134,6 +124,15 @@ class REST:
             The answer.
         """
         return problem(request, error, debug=self._debug)
+
+    def _without_endpoint(self, request: Request, route: Route) -> Response:
+        if request.method == "OPTIONS":
+            response = Response(status=204)
+        else:
+            error = VerbNotAnswered(f"{request.method} is not answered here")
+            response = self.problem(request, error)
+        response.headers.append(("Allow", route.allow))
+        return response
 
     def _call(self, request: Request, endpoint: Endpoint) -> Outcome:
         target = endpoint.target
@@ -156,23 +155,37 @@ class REST:
     def _respond(
         self, request: Request, endpoint: Endpoint, outcome: Outcome
     ) -> Response:
-        if outcome.error is not None:
-            return self._respond_error(request, endpoint, outcome.error)
-        if outcome.signal is not None:
-            return _respond_signal(request, outcome.signal)
-        made, kind, compress = outcome.value, "", True
+        """Answer with what became of a call; failing at that is a failure of it."""
+        error = outcome.error
+        if error is None:
+            try:
+                if outcome.signal is not None:
+                    return _respond_signal(request, outcome.signal)
+                return self._respond_value(request, endpoint, outcome.value)
+            except AlreadyDone:
+                raise
+            except Signal as signal:
+                return _respond_signal(request, signal)
+            except BaseException as failure:
+                error = self._dispatcher.failure(endpoint.target, failure)
+        return self._respond_error(request, endpoint, error)
+
+    def _respond_value(
+        self, request: Request, endpoint: Endpoint, value: Any
+    ) -> Response:
+        made, kind, compress = value, "", True
         if endpoint.generators:
             generator = _choose(endpoint.generators, request)
             if generator is not None:
                 made = generator.function(request, made)
                 kind, compress = generator.content_type, generator.compress
         response = render(request, made, content_type=kind)
+        if endpoint.varies and response is not made:
+            response.headers = add_vary(response.headers, "Accept")
         if request.method in ("GET", "HEAD") and response.status == 200:
             if response is not made and isinstance(response.body, bytes):
                 response.headers.append(("ETag", make_etag(response.body)))
-            get = request.headers.get
-            if get("if-none-match") or get("if-modified-since"):
-                response = _conditional(request, response)
+            response = without_known_parts(request, response)
         if compress:
             accepted = request.headers.get("accept-encoding")
             if accepted is not None:
@@ -202,25 +215,6 @@ class REST:
         return Response(
             response.body, status=error.status, headers=[*response.headers, *fields]
         )
-
-    def _failed_to_render(
-        self, request: Request, target: Target, context: Context, error: BaseException
-    ) -> Response:
-        reference = context.request_id
-        log.error(
-            "%s: rendering its result failed, reference %s",
-            target.name,
-            reference,
-            exc_info=error,
-        )
-        return self.problem(request, InternalError(reference))
-
-
-def _without_endpoint(verb: str, route: Route) -> Response:
-    allow = {"Allow": route.allow}
-    if verb == "OPTIONS":
-        return Response(status=204, headers=allow)
-    return Response(f"{verb} is not answered here\n", status=405, headers=allow)
 
 
 def _parsed(made: Any, name: str) -> Arguments:
@@ -257,23 +251,3 @@ def _respond_signal(request: Request, signal: Signal) -> Response:
         case AlreadyDone():
             raise signal
     raise ApplicationError(f"answered with the unknown signal {type(signal).__name__}")
-
-
-def _conditional(request: Request, response: Response) -> Response:
-    """Answer 304 to who has this version already."""
-    fields = {name.lower(): value for name, value in response.headers}
-    etag = fields.get("etag", "")
-    sent = fields.get("last-modified")
-    modified = parse_date(sent) if sent else None
-    headers = request.headers
-    status = check_preconditions(request.method, headers, etag=etag, modified=modified)
-    if status != 304:
-        return response
-    kept = [pair for pair in response.headers if pair[0].lower() in _KEPT_BY_304]
-    known = headers.get("if-none-match")
-    if etag:
-        # The tag that the caller has: it may be that of a compressed form.
-        matched = matching_etag(known, etag, weak=True) if known else ""
-        kept.append(("ETag", matched or etag))
-    response.close()
-    return Response(status=304, headers=kept)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,8 +19,9 @@ __all__ = ["Endpoint", "Generator", "Route", "Routes"]
 
 #: What an exported method answers without further ado.
 _USUAL = ("GET", "HEAD", "POST")
-#: Paths that are remembered.
+#: Paths that are remembered, and how long they may be.
 _REMEMBERED = 4096
+_LONGEST = 256
 INDEX = "index"
 
 
@@ -57,6 +59,11 @@ class Endpoint:
     parser: Callable[..., Any] | None = None
     generators: tuple[Generator, ...] = ()
     on_error: Callable[..., Any] | None = None
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether the caller's ``Accept`` chooses between the generators."""
+        return any(generator.content_type for generator in self.generators)
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class Routes:
             route = self._find(request)
             if route is not None and route.rest:
                 route = None
+            if len(path) > _LONGEST:
+                return route
             if len(self._exact) >= _REMEMBERED:
                 # Whatever strangers ask for: most paths that matter come back soon.
                 self._exact.clear()
@@ -179,9 +188,12 @@ def _endpoints(entry: ToolEntry, name: str) -> dict[str, Endpoint]:
             )
     for verb, rest_target in entry.rest_methods.get(name, {}).items():
         is_safe = verb in ("GET", "HEAD") or rest_target.spec.is_read_only
-        on_error = _most_specific(entry.wrappers, "on_error", rest_target, verb)
         found[verb] = Endpoint(
-            rest_target, is_rest=True, is_safe=is_safe, on_error=on_error
+            rest_target,
+            is_rest=True,
+            is_safe=is_safe,
+            generators=_generators(entry.wrappers, rest_target, verb),
+            on_error=_most_specific(entry.wrappers, "on_error", rest_target, verb),
         )
     if "GET" in found:
         found.setdefault("HEAD", found["GET"])
@@ -214,10 +226,13 @@ def _applying(
             or (verb == "HEAD" and "GET" in bound.wrapper.verbs)
         )
     ]
-    applying.sort(
-        key=lambda b: (bool(b.wrapper.method), bool(b.wrapper.verbs)), reverse=True
-    )
+    applying.sort(key=_specificity, reverse=True)
     return applying
+
+
+def _specificity(bound: BoundWrapper) -> tuple[bool, bool, bool]:
+    wrapper = bound.wrapper
+    return bool(wrapper.method), bool(wrapper.verbs), bool(wrapper.content_type)
 
 
 def _most_specific(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import datetime
+import math
 import re
+from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -54,7 +56,8 @@ def _write(parts: list[str], name: str, attributes: str, value: Any) -> None:
         for element in value:
             _write(parts, "item", "", element)
     else:
-        parts.append(escape(_text(value)))
+        # A bare carriage return would be read as a line feed (XML 1.0, section 2.11).
+        parts.append(escape(_text(value), {"\r": "&#13;"}))
     parts.append(f"</{name}>")
 
 
@@ -65,6 +68,11 @@ def _text(value: Any) -> str:
         return base64.b64encode(value).decode()
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        # As XML Schema writes them.
+        return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     text = str(value)
     found = _FORBIDDEN.search(text)
     if found is not None:
