@@ -21,7 +21,8 @@ from toolserver.errors import (
 from toolserver.message import Headers, Request
 from toolserver.protocols.base import RPCProtocol
 from toolserver.protocols.xmlrpc import XMLRPC
-from toolserver.protocols.xmlrpc_reader import Fault, read_response
+from toolserver.protocols.xmlrpc_reader import Fault, read_response, walk_call
+from toolserver.protocols.xmlrpc_scanner import scan_call
 from toolserver.protocols.xmlrpc_writer import write_call
 from toolserver.settings import Limits, XMLRPCSettings
 
@@ -679,3 +680,72 @@ class TestDamage:
         for sent in (content_type, f"text/xml; charset={content_type}"):
             with contextlib.suppress(ParseError):
                 assert decode(call_with("x"), sent).args == ["x"]
+
+
+def outcome_of(read, *args):
+    try:
+        return repr(read(*args))
+    except ToolserverError as error:
+        return type(error)
+
+
+class TestScanning:
+    """The quick reader reads what the thorough one does, or nothing at all."""
+
+    #: What messages are made of, in an order that often makes sense.
+    PIECES = (
+        *("<methodCall>", "<methodName>", "a.b", "</methodName>", "<params>"),
+        *("<param>", "<value>", "<struct>", "<member>", "<name>", "k", "</name>"),
+        *("<value>", "<array>", "<data>", "<value>", "<int>", "1", "</int>"),
+        *("</value>", "<value>", "x", "</value>", "<value>", "<nil/>", "</value>"),
+        *("<value>", "<string>", "y", "</string>", "</value>"),
+        *("</data>", "</array>", "</value>", "</member>"),
+        *("<member>", "<name>", "l", "</name>", "<value>", "<boolean>", "1"),
+        *("</boolean>", "</value>", "</member>", "</struct>", "</value>", "</param>"),
+        *("<param>", "<value>", "<base64>", "eA==", "</base64>", "</value>"),
+        *("</param>", "</params>", "</methodCall>"),
+    )
+
+    def test_ordinary_calls_are_scanned(self):
+        args = ("text", 1, 2.5, True, None, b"x", [1, ["y"]], {"k": {"l": [{"m": ""}]}})
+        body = xmlrpc.client.dumps(
+            args, "a.b", encoding="ascii", allow_none=True
+        ).encode()
+        assert repr(scan_call(body, Limits())) == repr(("a.b", list(args)))
+
+    def test_the_whole_of_the_pieces_is_scanned(self):
+        found = scan_call("".join(self.PIECES).encode(), Limits())
+        assert found == ("a.b", [{"k": [1, "x", None, "y"], "l": True}, b"x"])
+
+    @given(st.data())
+    def test_both_readers_agree(self, data):
+        pieces = list(self.PIECES)
+        spaces = data.draw(st.sampled_from(["", "", "\n", " ", "\r\n"]))
+        odd = ("", " ", "<data/>", "<params/>", "<struct/>", "<value/>", "<i x=''>")
+        odder = ("<!-- c -->", "&lt;", "]]>", "<ex:nil/>", "\x01", "\r", "\ufffe")
+        other = st.sampled_from([*self.PIECES, *odd, *odder])
+        for _ in range(data.draw(st.integers(0, 3))):
+            at = data.draw(st.integers(0, len(pieces) - 1))
+            end = at + data.draw(st.integers(0, 3))
+            pieces[at:end] = data.draw(st.lists(other, max_size=3))
+            if not pieces:
+                break
+        text = spaces.join(pieces).encode()
+        limits = Limits(xml_depth=data.draw(st.integers(8, 14)))
+        found = scan_call(text, limits)
+        if found is not None:
+            assert repr(found) == outcome_of(walk_call, text, limits)
+
+    @given(st.data())
+    def test_both_readers_agree_on_damaged_calls(self, data):
+        body = bytearray(TestDamage.VALID)
+        at = data.draw(st.integers(0, len(body) - 1))
+        end = at + data.draw(st.integers(0, 4))
+        body[at:end] = data.draw(st.binary(max_size=3))
+        found = scan_call(bytes(body), Limits())
+        if found is not None:
+            assert repr(found) == outcome_of(walk_call, bytes(body), Limits())
+
+    def test_garbage_is_left_alone_at_once(self):
+        for body in (b"x" * 10**7, b"<name>" + b"x" * 10**7, b"<a>" * 10**6):
+            assert scan_call(body, Limits()) is None

@@ -9,33 +9,22 @@ elements is ignored, as other readers do: mostly it is white space.
 
 from __future__ import annotations
 
-import binascii
-import math
-import re
-from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from toolserver.errors import InvalidRequest, ParseError
+from toolserver.protocols.xmlrpc_scalars import SCALARS
+from toolserver.protocols.xmlrpc_scanner import scan_call
+from toolserver.protocols.xmltext import to_utf8
 from toolserver.protocols.xmltree import parse_xml
 from toolserver.settings import Limits
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-__all__ = ["Fault", "read_call", "read_response"]
+__all__ = ["Fault", "read_call", "read_response", "walk_call"]
 
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-_DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_DATE_TIME = re.compile(
-    r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})[T ]"
-    r"([0-9]{2}):?([0-9]{2}):?([0-9]{2}(?:\.[0-9]+)?)"
-    r"(Z|[+-][0-9]{2}:?[0-9]{2}(?::?[0-9]{2})?)?"
-)
 #: Text longer than this is not repeated in error messages.
 _SHOWN = 60
-_BOOLEANS = {"1": True, "0": False, "true": True, "false": False}
 
 
 class Fault(Exception):
@@ -68,7 +57,26 @@ def read_call(body: bytes, content_type: str, limits: Limits) -> tuple[str, list
             other than UTF-8, UTF-16 and Latin-1.
         InvalidRequest: No methodCall.
     """
-    root = _read_root(body, content_type, limits, "methodCall")
+    text = to_utf8(body, content_type)
+    found = scan_call(text, limits)
+    return walk_call(text, limits) if found is None else found
+
+
+def walk_call(text: bytes, limits: Limits) -> tuple[str, list[Any]]:
+    """Read a methodCall by way of a tree, whatever it looks like.
+
+    Args:
+        text: The message in UTF-8.
+        limits: Bounds for depth, elements and attributes.
+
+    Returns:
+        The name of the method and the arguments.
+
+    Raises:
+        ParseError: As for `read_call`.
+        InvalidRequest: No methodCall.
+    """
+    root = _read_root(text, limits, "methodCall")
     name = ""
     params: list[Any] | None = None
     for child in root:
@@ -99,7 +107,7 @@ def read_response(body: bytes, content_type: str, limits: Limits) -> Any:
         ParseError: As for `read_call`.
         InvalidRequest: No methodResponse.
     """
-    root = _read_root(body, content_type, limits, "methodResponse")
+    root = _read_root(to_utf8(body, content_type), limits, "methodResponse")
     child = _only_child(root)
     if child.tag == "fault":
         _raise_fault(_read_value(_only_value(child), 3, limits.xml_depth))
@@ -111,10 +119,8 @@ def read_response(body: bytes, content_type: str, limits: Limits) -> Any:
     return params[0]
 
 
-def _read_root(
-    body: bytes, content_type: str, limits: Limits, expected: str
-) -> _Element:
-    root = parse_xml(body, content_type, limits)
+def _read_root(text: bytes, limits: Limits, expected: str) -> _Element:
+    root = parse_xml(text, limits)
     if root.tag.startswith("{"):
         # XML-RPC has no namespace; where one is given, it means nothing.
         for element in root.iter():
@@ -152,7 +158,7 @@ def _read_value(element: _Element, depth: int, max_depth: int) -> Any:
         _refuse(element[1], "value", "one type")
     child = element[0]
     tag = child.tag
-    read = _SCALARS.get(tag)
+    read = SCALARS.get(tag)
     if read is not None:
         text = child.text or ""
         if len(child):
@@ -239,79 +245,6 @@ def _show(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _read_integer(text: str) -> int:
-    text = text.strip()
-    if _INTEGER.fullmatch(text) is None:
-        raise ValueError("an integer")
-    try:
-        return int(text)
-    except ValueError as error:  # Python's own bound on digits
-        raise ValueError("an integer of at most 4300 digits") from error
-
-
-def _read_boolean(text: str) -> bool:
-    value = _BOOLEANS.get(text.strip())
-    if value is None:
-        raise ValueError("0 or 1")
-    return value
-
-
-def _read_double(text: str) -> float:
-    text = text.strip()
-    if _DOUBLE.fullmatch(text) is None:
-        raise ValueError("a decimal number")
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number in the range of a double")
-    return value
-
-
-def _read_decimal(text: str) -> Decimal:
-    text = text.strip()
-    if _DOUBLE.fullmatch(text) is None:
-        raise ValueError("a decimal number")
-    return Decimal(text)
-
-
-def _read_datetime(text: str) -> datetime:
-    found = _DATE_TIME.fullmatch(text.strip())
-    try:
-        if found is not None:
-            year, month, day, hour, minute, second, offset = found.groups()
-            return datetime.fromisoformat(
-                f"{year}-{month}-{day}T{hour}:{minute}:{second}{offset or ''}"
-            )
-    except ValueError:
-        pass
-    raise ValueError("a time such as 19980717T14:08:55")
-
-
-def _read_base64(text: str) -> bytes:
-    try:
-        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
-    except ValueError as error:
-        raise ValueError("base64") from error
-
-
-def _read_nil(text: str) -> None:
-    if text.strip():
-        raise ValueError("nothing")
-
-
-#: What turns the text of an element into a value, or says what it expected.
-_SCALARS: dict[str, Callable[[str], Any]] = {
-    "string": str,
-    "int": _read_integer,
-    "boolean": _read_boolean,
-    "double": _read_double,
-    "dateTime.iso8601": _read_datetime,
-    "base64": _read_base64,
-    "nil": _read_nil,
-    **dict.fromkeys(("i1", "i2", "i4", "i8", "biginteger"), _read_integer),
-    "float": _read_double,
-    "bigdecimal": _read_decimal,
-    "dateTime": _read_datetime,
-}
 #: Types that Apache has in a namespace of its own. Which one it is does not matter:
 #: the names are clear without it, and some clients forget to declare it.
 _EXTENSIONS = frozenset(

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
 from toolserver.errors import ParseError
-from toolserver.protocols.xmltext import to_utf8
 from toolserver.settings import Limits
 
 if TYPE_CHECKING:
@@ -25,26 +24,23 @@ if TYPE_CHECKING:
 __all__ = ["parse_xml"]
 
 
-def parse_xml(body: bytes, content_type: str, limits: Limits) -> _Element:
+def parse_xml(text: bytes, limits: Limits) -> _Element:
     """Read a document.
 
     Comments and processing instructions are left out. The depth is bounded by the
     parser only, at some 2000: whoever follows the tree has to count.
 
     Args:
-        body: The document.
-        content_type: Header field that came with it; it may tell the encoding.
+        text: The document in UTF-8, as `to_utf8` makes it.
         limits: Bounds for the number of elements and of attributes of an element.
 
     Returns:
         The root.
 
     Raises:
-        ParseError: Not well-formed, past a bound, with a DTD, or in an encoding
-            other than UTF-8, UTF-16 and Latin-1.
+        ParseError: Not well-formed, past a bound, or with a DTD.
     """
     etree, parser, lenient_parser = _load_parsers()
-    text = to_utf8(body, content_type)
     if (
         text.count(b"<") - text.count(b"</") > limits.xml_elements
         or text.count(b"=") > limits.xml_attributes
