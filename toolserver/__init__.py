@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from toolserver.contexts import Var, context
     from toolserver.declarations import register
     from toolserver.errors import DirectResponse, Redirect
+    from toolserver.factories import (
+        FactoryTool,
+        TransientFactoryTool,
+        TransientTool,
+    )
     from toolserver.forms import UploadedFile
     from toolserver.message import Request, Response, redirect
     from toolserver.protocols.base import RPCProtocol, register_protocol
@@ -39,6 +44,7 @@ __version__ = "1.0.0.dev0"
 __all__ = [
     "Call",
     "DirectResponse",
+    "FactoryTool",
     "InternalTool",
     "Markup",
     "Outcome",
@@ -48,6 +54,8 @@ __all__ = [
     "Response",
     "StandardTool",
     "Tool",
+    "TransientFactoryTool",
+    "TransientTool",
     "UploadedFile",
     "Var",
     "call",
@@ -77,6 +85,9 @@ _MODULES = {
     "toolserver.contexts": ("Var", "context"),
     "toolserver.declarations": ("register",),
     "toolserver.errors": ("DirectResponse", "Redirect"),
+    "toolserver.factories": (
+        *("FactoryTool", "TransientFactoryTool", "TransientTool"),
+    ),
     "toolserver.forms": ("UploadedFile",),
     "toolserver.message": ("Request", "Response", "redirect"),
     "toolserver.protocols.base": ("RPCProtocol", "register_protocol"),

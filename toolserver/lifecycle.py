@@ -70,6 +70,8 @@ class Lifecycle:
 
     def close(self) -> None:
         """Run `on_close` of all tools, last first; failures are logged."""
+        with bind(Context(services=self._services)):
+            self._registry.forget_children()
         while self._set_up:
             self._run(self._set_up.pop(), "on_close", None)
 

@@ -9,22 +9,34 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
-from toolserver.errors import MethodNotFound, StartError, ToolNotFound
+from toolserver.childcache import ChildCache
+from toolserver.errors import MethodNotFound, NotFound, StartError, ToolNotFound
+from toolserver.factories import (
+    FactoryTool,
+    TransientTool,
+    check_factory,
+    close_child,
+    factories_below,
+    make_child,
+    transaction_of,
+)
 from toolserver.methods import MethodSpec
 from toolserver.tools import (
     Tool,
     describe_rest_method,
     describe_tool,
-    overrides,
     wrappers_of,
 )
 from toolserver.wrappers import Wrapper
 
-__all__ = ["BoundWrapper", "Registry", "Target", "ToolEntry"]
+__all__ = ["BoundWrapper", "FactoryEntry", "Registry", "Target", "ToolEntry"]
 
 _NAMESPACE = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)?")
 #: First elements of paths that belong to the server itself.
@@ -34,6 +46,11 @@ RESERVED = frozenset(
         *("jobs", "metrics", "health", "system"),
     }
 )
+#: How many tools of one factory, and of all, are listed; listing makes them.
+_LISTED_PER_FACTORY = 100
+_LISTED = 1000
+#: Keys in one name: each level of a factory of factories costs memory.
+_DEEPEST = 64
 
 
 @dataclass(frozen=True)
@@ -99,7 +116,7 @@ class Target:
         own = spec.limit.timeout
         self.timeout = call_timeout if own is None else own
         self.transaction: Callable[[], AbstractContextManager[None]] | None = (
-            tool.transaction if overrides(type(tool), "transaction") else None
+            transaction_of(tool)
         )
         self.is_guarded = bool(
             validators or self.timeout is not None or self.transaction is not None
@@ -121,6 +138,8 @@ class ToolEntry:
         methods: What can be called, by name.
         wrappers: Its wrappers, the most specific class first.
         rest_methods: Methods for REST alone, by name and verb.
+        endpoints: What answers over REST, by name; filled by the routes. It is here
+            so that it goes with the tool.
     """
 
     namespace: str
@@ -130,6 +149,12 @@ class ToolEntry:
     methods: dict[str, Target] = field(default_factory=dict)
     wrappers: list[BoundWrapper] = field(default_factory=list)
     rest_methods: dict[str, dict[str, Target]] = field(default_factory=dict)
+    endpoints: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether a factory made the tool, so that nothing may hold on to it."""
+        return isinstance(self.tool, TransientTool)
 
     @property
     def file_validators(self) -> list[BoundWrapper]:
@@ -137,9 +162,39 @@ class ToolEntry:
         return [bound for bound in self.wrappers if bound.wrapper.protocol == "FILES"]
 
     @property
+    def guards_files(self) -> bool:
+        """Whether the tool, or one that it may make, guards static files."""
+        return bool(self.file_validators)
+
+    @property
     def path(self) -> str:
         """The path of the tool's URL, with a slash at its end."""
-        return "/" + "".join(f"{part}/" for part in self.namespace.split(".") if part)
+        parts = [part for part in self.namespace.split(".") if part]
+        # Keys may hold what names of registered tools may not.
+        return "/" + "".join(f"{quote(part)}/" for part in parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactoryEntry(ToolEntry):
+    """A factory in the registry.
+
+    Attributes:
+        factory: The tool.
+        children: The tools that it has made, by key.
+    """
+
+    factory: FactoryTool
+    children: ChildCache[ToolEntry]
+
+    @property
+    def guards_files(self) -> bool:
+        """Whether the tool, or one that it may make, guards static files."""
+        return bool(self.file_validators) or any(
+            wrapper.protocol == "FILES"
+            for factory in factories_below(type(self.factory))
+            for child in factory.children
+            for wrapper, _, _ in wrappers_of(child)
+        )
 
 
 class Registry:
@@ -155,9 +210,34 @@ class Registry:
         self._entries: dict[str, ToolEntry] = {}
         self._targets: dict[str, Target] = {}
         self._depth = 0
+        self._has_factories = False
 
     def __iter__(self) -> Iterator[ToolEntry]:
         return iter(self._entries.values())
+
+    def listed(self) -> Iterator[ToolEntry]:
+        """All tools that lists show: the registered ones, and some of factories.
+
+        Yields:
+            Their entries; of factories those for the first of their `child_keys`.
+        """
+        found = list(self._entries.values())
+        count = len(found)
+        # Grows while it is run through: children may be factories themselves.
+        for entry in found:
+            yield entry
+            if isinstance(entry, FactoryEntry) and len(found) < count + _LISTED:
+                keys = islice(entry.factory.child_keys(), _LISTED_PER_FACTORY)
+                for key in keys:
+                    # Keys may go while they are listed.
+                    with suppress(NotFound):
+                        found.append(self._child(entry, key))
+
+    def forget_children(self) -> None:
+        """Forget the tools of all factories."""
+        for entry in self._entries.values():
+            if isinstance(entry, FactoryEntry):
+                entry.children.clear()
 
     def add(
         self,
@@ -200,12 +280,30 @@ class Registry:
             raise StartError(
                 f"{where}namespace {namespace!r} is taken by a tool from {taken.source}"
             )
+        if isinstance(tool, TransientTool):
+            raise StartError(
+                f"{where}namespace {namespace!r}: a {type(tool).__name__} is made by a "
+                "factory, it cannot be registered"
+            )
+        if isinstance(tool, FactoryTool):
+            check_factory(type(tool))
+            self._has_factories = True
         tool.namespace = namespace
-        entry = ToolEntry(namespace, tool, source, options or {})
-        self._fill(entry)
+        entry = self._entry_of(tool, source=source, options=options or {})
         self._entries[namespace] = entry
         self._depth = max(self._depth, len(_parts(entry)))
         self._targets.update((target.name, target) for target in entry.methods.values())
+        return entry
+
+    def _entry_of(self, tool: Tool, **facts: Any) -> ToolEntry:
+        if isinstance(tool, FactoryTool):
+            children = tool._children = ChildCache(tool, _close)
+            entry: ToolEntry = FactoryEntry(
+                tool.namespace, tool, factory=tool, children=children, **facts
+            )
+        else:
+            entry = ToolEntry(tool.namespace, tool, **facts)
+        self._fill(entry)
         return entry
 
     def _fill(self, entry: ToolEntry) -> None:
@@ -250,10 +348,15 @@ class Registry:
 
         Raises:
             ToolNotFound: There is none; the message may name a similar one.
+            NotFound: Its name is below that of a factory, which has no such key.
         """
         try:
             return self._entries[namespace]
         except KeyError:
+            if self._has_factories:
+                transient = self._transient(namespace)
+                if transient is not None:
+                    return transient
             known = [name for name in self._entries if name != "system"]
             likely = difflib.get_close_matches(namespace, known, 1)
             hint = f", did you mean {likely[0]!r}?" if likely else ""
@@ -271,12 +374,15 @@ class Registry:
         Raises:
             ToolNotFound: No tool has the namespace.
             MethodNotFound: The tool has no such method.
+            NotFound: The tool would be one of a factory, which has no such key.
         """
         try:
             return self._targets[name]
         except KeyError:
             namespace, _, method = name.rpartition(".")
             entry = self.entry(namespace)
+            if entry.is_transient and method in entry.methods:
+                return entry.methods[method]
             known = [each.spec.name for each in entry.methods.values() if each.exported]
             likely = difflib.get_close_matches(method, known, 1)
             hint = f", did you mean {likely[0]!r}?" if likely else ""
@@ -287,6 +393,8 @@ class Registry:
     ) -> tuple[ToolEntry, tuple[str, ...]] | None:
         """Find the tool that is nearest to the end of a path.
 
+        Elements after a factory's own that are no methods of it are tried as keys.
+
         Args:
             parts: Elements of the path.
 
@@ -294,6 +402,24 @@ class Registry:
             Its entry and the elements that remain, or None where not even the root
             is a tool.
         """
+        found = self._nearest_registered(parts)
+        if found is None or not isinstance(found[0], FactoryEntry):
+            return found
+        entry: ToolEntry
+        entry, remaining = found
+        for key in remaining[:_DEEPEST]:
+            if not key or not isinstance(entry, FactoryEntry):
+                break
+            try:
+                entry = self._child(entry, key)
+            except NotFound:
+                break
+            remaining = remaining[1:]
+        return entry, remaining
+
+    def _nearest_registered(
+        self, parts: tuple[str, ...]
+    ) -> tuple[ToolEntry, tuple[str, ...]] | None:
         # No deeper than tools are: each prefix of a long path would cost its length.
         for end in range(min(len(parts), self._depth), -1, -1):
             entry = self._entries.get(".".join(parts[:end]))
@@ -303,6 +429,37 @@ class Registry:
             ):
                 return entry, parts[end:]
         return None
+
+    def _transient(self, namespace: str) -> ToolEntry | None:
+        """Find a tool that a factory makes; None where no factory is above it."""
+        found = self._nearest_registered(tuple(namespace.split(".")))
+        if found is None or not isinstance(found[0], FactoryEntry):
+            return None
+        entry: ToolEntry
+        entry, keys = found
+        if len(keys) > _DEEPEST:
+            return None
+        for key in keys:
+            if not isinstance(entry, FactoryEntry):
+                return None
+            entry = self._child(entry, key)
+        return entry
+
+    def _child(self, entry: FactoryEntry, key: str) -> ToolEntry:
+        return entry.children.get(key, partial(self._make_child, entry, key))
+
+    def _make_child(self, entry: FactoryEntry, key: str) -> ToolEntry:
+        method = entry.methods.get(key)
+        if key in entry.rest_methods or (method is not None and method.exported):
+            where = entry.namespace or "the root tool"
+            raise NotFound(f"{where}: {key!r} is a method, not a key")
+        return self._entry_of(make_child(entry.factory, key), source=entry.source)
+
+
+def _close(entry: ToolEntry) -> None:
+    if isinstance(entry, FactoryEntry):
+        entry.children.clear()
+    close_child(entry.tool)
 
 
 def _parts(entry: ToolEntry) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class SystemTool(InternalTool):
         """
         return sorted(
             target.name
-            for entry in services().registry
+            for entry in services().registry.listed()
             for target in entry.methods.values()
             if target.exported
         )
@@ -125,7 +125,7 @@ class SystemTool(InternalTool):
         Returns:
             Their namespaces, sorted; the root tool's is empty.
         """
-        return sorted(entry.namespace for entry in services().registry)
+        return sorted(entry.namespace for entry in services().registry.listed())
 
     @expose("getCapabilities")
     @read_only

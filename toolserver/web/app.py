@@ -66,7 +66,7 @@ class App:
         self._static = static
         self._gateway = gateway
         self._prefixes = frozenset(rpc.prefixes)
-        self._guards_files = any(entry.file_validators for entry in services.registry)
+        self._guards_files = any(entry.guards_files for entry in services.registry)
 
     def __call__(self, request: Request) -> Response:
         """Answer a request.

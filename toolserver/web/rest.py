@@ -57,7 +57,7 @@ class REST:
         self._dispatcher = dispatcher
         self._max_body = settings.limits.body
         self._debug = settings.server.debug
-        routes = Routes(registry)
+        routes = Routes(registry, dispatcher.failure)
         self.exact = routes.exact
         self.nearest = routes.nearest
 
@@ -70,7 +70,11 @@ class REST:
         Returns:
             Bytes: the server's bound, or the method's own.
         """
-        route = self.exact(request) or self.nearest(request)
+        try:
+            route = self.exact(request) or self.nearest(request)
+        except ToolserverError:
+            # A factory has no such tool; the caller learns it with the answer.
+            route = None
         if route is None:
             return self._max_body
         endpoint = route.endpoints.get(request.method)

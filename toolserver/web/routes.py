@@ -12,11 +12,21 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
+from toolserver.calls import Call
+from toolserver.errors import NotFound, ToolserverError
 from toolserver.message import Request
-from toolserver.registry import BoundWrapper, Registry, Target, ToolEntry
+from toolserver.registry import (
+    BoundWrapper,
+    FactoryEntry,
+    Registry,
+    Target,
+    ToolEntry,
+)
 
 __all__ = ["Endpoint", "Generator", "Route", "Routes"]
 
+#: A tool, and the elements of the path after its own.
+Located = tuple[ToolEntry, tuple[str, ...]]
 #: What an exported method answers without further ado.
 _USUAL = ("GET", "HEAD", "POST")
 #: Paths that are remembered, and how long they may be.
@@ -95,12 +105,17 @@ class Routes:
 
     Args:
         registry: The tools.
+        failure: Tells what a caller learns of an exception that a factory raised.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        failure: Callable[[Call, BaseException], ToolserverError],
+    ) -> None:
         self._registry = registry
+        self._failure = failure
         self._exact: dict[str, Route | None] = {}
-        self._endpoints: dict[tuple[str, str], dict[str, Endpoint]] = {}
 
     def exact(self, request: Request) -> Route | None:
         """Find a method whose tool and name are the whole path.
@@ -115,9 +130,14 @@ class Routes:
         try:
             return self._exact[path]
         except KeyError:
-            route = self._find(request)
+            found = self._locate(request)
+            route = self._route(found)
             if route is not None and route.rest:
                 route = None
+            if found is not None and _passes(found[0], route):
+                # The factory is asked once, also where `nearest` comes next.
+                request.notes["located"] = path, found
+                return route
             if len(path) > _LONGEST:
                 return route
             if len(self._exact) >= _REMEMBERED:
@@ -134,16 +154,36 @@ class Routes:
 
         Returns:
             The route with the further elements, or None.
-        """
-        return self._find(request)
 
-    def _find(self, request: Request) -> Route | None:
+        Raises:
+            NotFound: The elements lead to a factory, which has no such tool.
+        """
+        path, found = request.notes.pop("located", ("", None))
+        if path != request.raw_path:
+            found = self._locate(request)
+        route = self._route(found)
+        if route is None and found is not None:
+            entry, remaining = found
+            if isinstance(entry, FactoryEntry) and remaining and remaining[0]:
+                where = entry.namespace or "the root tool"
+                raise NotFound(f"{where}: there is no {remaining[0][:_LONGEST]!r}")
+        return route
+
+    def _locate(self, request: Request) -> Located | None:
         # Split before decoding: an encoded slash belongs to its element.
         parts = tuple(
             unquote(part, errors="surrogateescape") if "%" in part else part
             for part in request.raw_path.split("/")[1:]
         )
-        found = self._registry.nearest(parts)
+        try:
+            return self._registry.nearest(parts)
+        except ToolserverError:
+            raise
+        except Exception as error:
+            # A factory could not make a tool.
+            raise self._failure(Call(request.path), error) from error
+
+    def _route(self, found: Located | None) -> Route | None:
         if found is None:
             return None
         entry, remaining = found
@@ -163,13 +203,17 @@ class Routes:
         return Route(entry, name, endpoints, tuple(rest))
 
     def _of(self, entry: ToolEntry, name: str) -> dict[str, Endpoint]:
-        key = entry.namespace, name
-        found = self._endpoints.get(key)
+        found: dict[str, Endpoint] | None = entry.endpoints.get(name)
         if found is None:
             found = _endpoints(entry, name)
             if found:
-                self._endpoints[key] = found
+                entry.endpoints[name] = found
         return found
+
+
+def _passes(entry: ToolEntry, route: Route | None) -> bool:
+    """Whether what was found for a path may be another thing soon."""
+    return entry.is_transient or (route is None and isinstance(entry, FactoryEntry))
 
 
 def _endpoints(entry: ToolEntry, name: str) -> dict[str, Endpoint]:
