@@ -3,8 +3,10 @@ import contextlib
 import datetime
 import decimal
 import math
+import mmap
 import xmlrpc.client
 from datetime import timedelta, timezone
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -28,6 +30,8 @@ from toolserver.settings import Limits, XMLRPCSettings
 
 CODEC = XMLRPC(Limits(), XMLRPCSettings())
 NIL_CODEC = XMLRPC(Limits(), XMLRPCSettings(nil_members=True))
+
+MEMORY = Path("/proc/self/statm")
 
 #: Text that XML can carry; a carriage return is told apart below.
 TEXT = st.text(
@@ -484,6 +488,34 @@ class TestBounds:
         for sent in ("<ex:nil>", "<ex:nil/>&a;", "<ex:nil/>\x01", "<ex:nil/><b></a>"):
             with pytest.raises(ParseError):
                 read(sent)
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-le"])
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf "])
+    @pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1"])
+    def test_dtds_are_refused_in_all_disguises(self, encoding, mark, charset):
+        dtd = '<!DOCTYPE m [<!ENTITY a "b">]>'
+        for space in ("", " "):
+            body = mark + (space + dtd + call_with("&a;")).encode(encoding)
+            with pytest.raises(ParseError):
+                decode(body, f"text/xml; charset={charset}")
+
+    @pytest.mark.skipif(not MEMORY.exists(), reason="needs the numbers of Linux")
+    def test_names_are_forgotten(self):
+        def resident_mib():
+            return int(MEMORY.read_text().split()[1]) * mmap.PAGESIZE >> 20
+
+        def send_names(start):
+            names = (
+                f"<{'x' * 60}{number}/>" for number in range(start, start + 50_000)
+            )
+            with pytest.raises(InvalidRequest):
+                decode(call_with("".join(names)))
+
+        send_names(0)
+        before = resident_mib()
+        for start in range(50_000, 500_000, 50_000):
+            send_names(start)
+        assert resident_mib() - before < 20
 
     def test_digits(self):
         assert read(f"<int>{'9' * 4300}</int>") == 10**4300 - 1

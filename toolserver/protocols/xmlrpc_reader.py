@@ -9,7 +9,8 @@ elements is ignored, as other readers do: mostly it is white space.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
+from xml.etree.ElementTree import Element
 
 from toolserver.errors import InvalidRequest, ParseError
 from toolserver.protocols.xmlrpc_scalars import SCALARS
@@ -17,9 +18,6 @@ from toolserver.protocols.xmlrpc_scanner import scan_call
 from toolserver.protocols.xmltext import to_utf8
 from toolserver.protocols.xmltree import parse_xml
 from toolserver.settings import Limits
-
-if TYPE_CHECKING:
-    from lxml.etree import _Element
 
 __all__ = ["Fault", "read_call", "read_response", "walk_call"]
 
@@ -119,9 +117,9 @@ def read_response(body: bytes, content_type: str, limits: Limits) -> Any:
     return params[0]
 
 
-def _read_root(text: bytes, limits: Limits, expected: str) -> _Element:
+def _read_root(text: bytes, limits: Limits, expected: str) -> Element:
     root = parse_xml(text, limits)
-    if root.tag.startswith("{"):
+    if root.tag != expected:
         # XML-RPC has no namespace; where one is given, it means nothing.
         for element in root.iter():
             element.tag = _local_name(element.tag)
@@ -138,7 +136,7 @@ def _raise_fault(members: Any) -> NoReturn:
     raise InvalidRequest("fault: expected a struct of faultCode and faultString")
 
 
-def _read_params(params: _Element, max_depth: int) -> list[Any]:
+def _read_params(params: Element, max_depth: int) -> list[Any]:
     values = []
     for param in params:
         if param.tag != "param":
@@ -147,7 +145,7 @@ def _read_params(params: _Element, max_depth: int) -> list[Any]:
     return values
 
 
-def _read_value(element: _Element, depth: int, max_depth: int) -> Any:
+def _read_value(element: Element, depth: int, max_depth: int) -> Any:
     """Read a value element that stands at some depth of the document."""
     children = len(element)
     if depth + (children > 0) > max_depth:
@@ -180,7 +178,7 @@ def _read_value(element: _Element, depth: int, max_depth: int) -> Any:
     return _read_value(element, depth, max_depth)
 
 
-def _read_struct(struct: _Element, depth: int, max_depth: int) -> dict[str, Any]:
+def _read_struct(struct: Element, depth: int, max_depth: int) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for member in struct:
         if member.tag != "member":
@@ -198,7 +196,7 @@ def _read_struct(struct: _Element, depth: int, max_depth: int) -> dict[str, Any]
     return members
 
 
-def _read_array(array: _Element, depth: int, max_depth: int) -> list[Any]:
+def _read_array(array: Element, depth: int, max_depth: int) -> list[Any]:
     if not len(array):
         return []
     data = _only_child(array)
@@ -212,14 +210,14 @@ def _read_array(array: _Element, depth: int, max_depth: int) -> list[Any]:
     return elements
 
 
-def _only_value(element: _Element) -> _Element:
+def _only_value(element: Element) -> Element:
     value = _only_child(element)
     if value.tag != "value":
         _refuse(value, element.tag, "value")
     return value
 
 
-def _only_child(element: _Element) -> _Element:
+def _only_child(element: Element) -> Element:
     if len(element) != 1:
         raise InvalidRequest(
             f"{element.tag}: got {len(element)} elements, expected one"
@@ -227,13 +225,13 @@ def _only_child(element: _Element) -> _Element:
     return element[0]
 
 
-def _read_text(element: _Element) -> str:
+def _read_text(element: Element) -> str:
     if len(element):
         _refuse(element[0], element.tag, "text only")
     return element.text or ""
 
 
-def _refuse(element: _Element, where: str, expected: str) -> NoReturn:
+def _refuse(element: Element, where: str, expected: str) -> NoReturn:
     raise InvalidRequest(f"{where}: got <{_show(element.tag)}>, expected {expected}")
 
 

@@ -1,9 +1,12 @@
 """Reads XML from strangers into a tree, within bounds.
 
-The parser is lxml's, the fastest there is for messages of any size. What it would only
-tell too late, namely a DTD, or more elements or attributes than are allowed, is
-counted on the raw text first. Counting may find too many, in comments or in text; only
-such a document is read by expat before, which hands over control at each element.
+What a parser would only tell when the tree is complete, namely a DTD, or more elements
+or attributes than are allowed, is counted on the raw text first. Counting may find too
+many, in comments or in text; only such a document is read with our own hands on each
+element, which takes longer.
+
+The parser is expat, not lxml's: libxml2 keeps each name that it meets until its thread
+ends, so that strangers could fill the memory with names.
 
 Spec: XML 1.0. Documents with a document type declaration are refused, and with them
 all entities but the predefined ones (as SOAP 1.2, part 1, section 5 does).
@@ -11,94 +14,82 @@ all entities but the predefined ones (as SOAP 1.2, part 1, section 5 does).
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, TreeBuilder, XMLParser
 from xml.parsers import expat
 
 from toolserver.errors import ParseError
 from toolserver.settings import Limits
 
-if TYPE_CHECKING:
-    from lxml.etree import XMLParser, _Element
-
 __all__ = ["parse_xml"]
 
+_UNBOUND_PREFIX = expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]
 
-def parse_xml(text: bytes, limits: Limits) -> _Element:
+
+def parse_xml(text: bytes, limits: Limits) -> Element:
     """Read a document.
 
     Comments and processing instructions are left out. The depth is bounded by the
-    parser only, at some 2000: whoever follows the tree has to count.
+    number of elements only: whoever follows the tree has to count.
 
     Args:
         text: The document in UTF-8, as `to_utf8` makes it.
         limits: Bounds for the number of elements and of attributes of an element.
 
     Returns:
-        The root.
+        The root. A name in a namespace is ``{namespace}name``, or ``prefix:name`` in
+        documents that are large or do not declare a prefix.
 
     Raises:
         ParseError: Not well-formed, past a bound, or with a DTD.
     """
-    etree, parser, lenient_parser = _load_parsers()
+    if b"\0" in text:
+        # No text of XML has one, but UTF-16 has: expat would read it as that, whatever
+        # it is told, and all that is counted below would be missed.
+        raise ParseError("not well-formed XML: it holds a zero byte")
     if (
         text.count(b"<") - text.count(b"</") > limits.xml_elements
         or text.count(b"=") > limits.xml_attributes
         or b"<!DOCTYPE" in text
     ):
-        _check(text, limits)
-    root: _Element
+        return _parse_with_care(text, limits)
+    parser = XMLParser(encoding="utf-8")  # noqa: S314 - DTDs do not get here
     try:
-        root = etree.fromstring(text, parser)
-    except etree.XMLSyntaxError as error:
-        if not error.msg.startswith("Namespace prefix"):
-            raise ParseError(f"not well-formed XML: {error.msg}") from error
-        # A prefix that was not declared does no harm, if nothing else is wrong.
-        _check(text, limits)
-        root = etree.fromstring(text, lenient_parser)
-    return root
+        parser.feed(text)
+        return parser.close()
+    except ElementTree.ParseError as error:
+        if error.code == _UNBOUND_PREFIX:
+            # It does no harm, if nothing else is wrong.
+            return _parse_with_care(text, limits)
+        raise ParseError(f"not well-formed XML: {error}") from error
 
 
-@cache
-def _load_parsers() -> tuple[Any, XMLParser, XMLParser]:
-    # lxml takes memory and time, which servers without XML can do without.
-    from lxml import etree
-
-    strict, lenient = (
-        etree.XMLParser(
-            # The text is UTF-8 by now, whatever its declaration says.
-            encoding="utf-8",
-            resolve_entities=False,
-            no_network=True,
-            remove_comments=True,
-            remove_pis=True,
-            # Without it texts end at 10 MB; the bounds are our own.
-            huge_tree=True,
-            recover=recovers,
-        )
-        for recovers in (False, True)
-    )
-    return etree, strict, lenient
-
-
-def _check(text: bytes, limits: Limits) -> None:
+def _parse_with_care(text: bytes, limits: Limits) -> Element:
+    """Read a document by a parser that knows no namespaces and can be stopped."""
+    builder = TreeBuilder()
     remaining = limits.xml_elements
 
-    def start(_: str, attributes: dict[str, str]) -> None:
+    def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal remaining
         remaining -= 1
         if remaining < 0:
             raise ParseError(f"XML: more than {limits.xml_elements} elements")
         if len(attributes) > limits.xml_attributes:
             raise ParseError(f"XML: more than {limits.xml_attributes} attributes")
+        builder.start(tag, attributes)
 
     def refuse_dtd(*_: object) -> None:
         raise ParseError("XML: a document type declaration is not accepted")
 
+    # The text is UTF-8 by now, whatever its declaration says.
     parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
     parser.StartElementHandler = start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = refuse_dtd
     try:
         parser.Parse(text, True)
     except expat.ExpatError as error:
         raise ParseError(f"not well-formed XML: {error}") from error
+    return builder.close()
