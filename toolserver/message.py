@@ -454,7 +454,8 @@ def redirect(url: str, status: int = 303) -> Response:
     """Send the caller to another URL, as the result of a method.
 
     Args:
-        url: Where to; relative URLs are allowed.
+        url: Where to; relative URLs are allowed. What a URL cannot hold, such as
+            blanks and letters beyond ASCII, is percent-encoded.
         status: 301, 302, 303, 307 or 308 (RFC 9110, section 15.4).
 
     Returns:
@@ -464,10 +465,14 @@ def redirect(url: str, status: int = 303) -> Response:
         ValueError: The status is none of these.
     """
     signal = Redirect(url, status)
-    return Response(status=signal.status, headers={"Location": signal.url})
+    # RFC 3986 knows ASCII only, and a line end would end the field.
+    location = quote(signal.url, safe=_URL_SAFE, errors="surrogateescape")
+    return Response(status=signal.status, headers={"Location": location})
 
 
 _TEXT = "text/plain; charset=utf-8"
+#: What a URL may hold as it is (RFC 3986, section 2), besides letters and digits.
+_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
 class _Encoded:

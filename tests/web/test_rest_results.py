@@ -8,6 +8,7 @@ import math
 import os
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -141,6 +142,9 @@ class Results(StandardTool):
     @on_error(mended)
     def _(self, request, error):
         return f"mended: {error}"
+
+    def moves(self, url: str) -> None:
+        raise Redirect(url)
 
     # values as XML
 
@@ -304,6 +308,20 @@ def test_a_generator_that_fails_is_the_tools_failure(get, caplog):
     assert get("answers?how=x").json()["detail"] == "ValueError: in the generator"
     answer = get("mended")
     assert (answer.status_code, answer.text) == (500, "mended: broken")
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("/wiki/Käse?q=ü#ä", "/wiki/K%C3%A4se?q=%C3%BC#%C3%A4"),
+        ("/a%20b c", "/a%20b%20c"),
+        ("/a\r\nX-Evil: 1", "/a%0D%0AX-Evil:%201"),
+        ("https://example.org/a?b=c&d=[e]", "https://example.org/a?b=c&d=[e]"),
+    ],
+)
+def test_any_text_is_a_location(get, url, location):
+    answer = get(f"moves?url={quote(url, safe='')}")
+    assert (answer.status_code, answer.headers["location"]) == (303, location)
 
 
 # values and messages

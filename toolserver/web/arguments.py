@@ -15,6 +15,7 @@ from toolserver import strictjson
 from toolserver.calls import Arguments
 from toolserver.conversion import convert
 from toolserver.errors import InvalidParams, ToolserverError
+from toolserver.forms import UploadedFile
 from toolserver.message import Fields, Request
 from toolserver.methods import MethodSpec, Parameter
 from toolserver.types import Kind, Type
@@ -67,6 +68,8 @@ def _from_path(elements: Sequence[str], spec: MethodSpec) -> list[Any]:
         raise InvalidParams(f"path: got {len(elements)} elements, expected {taken}")
     args = []
     for index, element in enumerate(elements):
+        if not _is_utf8(element):
+            raise InvalidParams(f"path: element {index + 1} is not UTF-8")
         parameter = spec.parameters[index] if index < spec.positional else spec.rest
         if parameter is None:  # ruled out above
             break
@@ -102,10 +105,12 @@ def _add_body(
     media_type = request.media_type
     if media_type in _FORMS:
         _add_fields(kwargs, request.form, parameters, spec)
-        for name, file in request.files.items():
+        for name in request.files:
             if name in kwargs:
                 raise _given_twice(name)
-            kwargs[name] = file.read()
+            parameter = parameters.get(name, spec.extra)
+            files = request.files.get_all(name)
+            kwargs[name] = None if parameter is None else _contents(parameter, files)
         return []
     if not request.body:
         return []
@@ -133,18 +138,54 @@ def _from_text(type_: Type, values: list[str], name: str) -> Any:
         if len(values) > 1:
             raise InvalidParams(f"{name}: given {len(values)} times, expected once")
         return values[0]
-    text = values[0]
-    if kind in _STRUCTURED and len(values) == 1 and text[:1] in ("{", "["):
-        try:
-            return convert(type_, strictjson.decode(text.encode()), name)
-        except (ToolserverError, UnicodeEncodeError):
-            if kind not in _SEQUENCES:
-                raise InvalidParams(f"{name}: expected {type_.name} as JSON") from None
-    if kind in _SEQUENCES:
+    if kind in _STRUCTURED and len(values) == 1 and values[0][:1] in ("{", "["):
+        found = _from_json(type_, values[0], name)
+        if found is not None:
+            return found
+    if kind in _SEQUENCES or (len(values) > 1 and _has_sequence(type_)):
         return convert(type_, values, name, lax=True)
     if len(values) > 1:
         raise InvalidParams(f"{name}: given {len(values)} times, expected once")
-    return convert(type_, text, name, lax=True)
+    return convert(type_, values[0], name, lax=True)
+
+
+def _from_json(type_: Type, text: str, name: str) -> Any:
+    """A value that a text gives as JSON; None if it may be meant otherwise.
+
+    It is left as plain as it is, for the call path to convert like other JSON.
+    """
+    must_be_json = type_.kind in (Kind.MAP, Kind.RECORD)
+    try:
+        value = strictjson.decode(text.encode())
+        if not must_be_json:
+            convert(type_, value, name)
+    except (ToolserverError, UnicodeEncodeError):
+        if must_be_json:
+            raise InvalidParams(f"{name}: expected {type_.name} as JSON") from None
+        return None
+    return value
+
+
+def _has_sequence(type_: Type) -> bool:
+    return any(item.kind in _SEQUENCES for item in type_.items)
+
+
+def _contents(parameter: Parameter, files: Sequence[UploadedFile]) -> Any:
+    """What a parameter gets of the files that came under its name."""
+    if parameter.type.kind in _SEQUENCES:
+        return [file.read() for file in files]
+    if len(files) > 1:
+        name = parameter.name
+        raise InvalidParams(f"{name}: given {len(files)} times, expected once")
+    return files[0].read()
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _given_twice(name: str) -> InvalidParams:

@@ -160,19 +160,21 @@ class REST:
         self, request: Request, endpoint: Endpoint, outcome: Outcome
     ) -> Response:
         """Answer with what became of a call; failing at that is a failure of it."""
-        error = outcome.error
-        if error is None:
-            try:
-                if outcome.signal is not None:
-                    return _respond_signal(request, outcome.signal)
-                return self._respond_value(request, endpoint, outcome.value)
-            except AlreadyDone:
-                raise
-            except Signal as signal:
-                return _respond_signal(request, signal)
-            except BaseException as failure:
-                error = self._dispatcher.failure(endpoint.target, failure)
-        return self._respond_error(request, endpoint, error)
+        if outcome.error is not None:
+            return self._respond_error(request, endpoint, outcome.error)
+        try:
+            if outcome.signal is not None:
+                return _respond_signal(request, outcome.signal)
+            return self._respond_value(request, endpoint, outcome.value)
+        except AlreadyDone:
+            raise
+        except Signal as signal:
+            return _respond_signal(request, signal)
+        except BaseException as error:
+            failure = self._dispatcher.failure
+            return self._respond_error(
+                request, endpoint, failure(endpoint.target, error)
+            )
 
     def _respond_value(
         self, request: Request, endpoint: Endpoint, value: Any
@@ -201,8 +203,9 @@ class REST:
     ) -> Response:
         if endpoint.on_error is None:
             return self.problem(request, error)
+        exception = exception_of(error)
         try:
-            made = endpoint.on_error(request, exception_of(error))
+            made = endpoint.on_error(request, exception)
             if isinstance(made, Response):
                 return made
             response = render(request, made)
@@ -210,9 +213,14 @@ class REST:
             raise
         except Signal as signal:
             return _respond_signal(request, signal)
-        except Exception:
-            log.exception("%s: its error handler failed", endpoint.target.name)
-            return self.problem(request, error)
+        except Exception as raised:
+            if raised is not exception:
+                log.exception("%s: its error handler failed", endpoint.target.name)
+            response = self.problem(request, error)
+            # Raised again, it holds frames that hold it: the request and its files
+            # would wait for the garbage collector.
+            exception.__traceback__ = None
+            return response
         # Some fields go with a status, whoever writes the body.
         named = {name.lower() for name, _ in response.headers}
         fields = [pair for pair in error_fields(error) if pair[0].lower() not in named]
