@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import re
 import weakref
 import xmlrpc.client
+from pathlib import Path
 
 import gevent
 import gevent.event
@@ -650,6 +652,19 @@ def test_a_transaction_of_its_own_goes_before(books):
         *("begin", "exists", "own", "start", "commit"),
         *("check REST", "own"),
     ]
+
+
+def test_the_factory_of_the_documentation():
+    page = Path(__file__).parent.parent / "docs" / "tools.md"
+    (snippet,) = re.findall(
+        r"^```python\n([^`]*FactoryTool[^`]*)^```$", page.read_text(), re.M
+    )
+    names = {"__name__": "library_of_the_documentation"}
+    exec(compile(snippet, str(page), "exec"), names)
+    with toolserver.testing.serve(names["Library"]) as server:
+        assert server.http.get("/library/emma/title").text == "Emma"
+        assert server.call("library.dune.title") == "Dune"
+        assert "library.dune.title" in server.call("system.listMethods")
 
 
 # What is wrong with a class is known at the start.
