@@ -96,6 +96,11 @@ class Echo(StandardTool):
     def raw(self, request):
         return repr((request.rest, dict(request.query), request.body))
 
+    @rest("POST")
+    def uploaded(self, request):
+        (first, second) = request.files.get_all("v")
+        return first.file.read(1) + second.file.read()
+
     @on_error()
     def _(self, request, error):
         if request.headers.get("x-handled"):
@@ -212,6 +217,13 @@ def test_files_fill_parameters(answer, method, parts, status, got):
     response = answer(f"/echo/{method}", method="POST", body=body, kind=kind)
     assert response.status == status
     assert got in response.body.decode()
+
+
+def test_a_method_for_rest_alone_reads_files_itself(answer):
+    body = multipart(("v", "a", "123"), ("v", "b", "45"))
+    kind = "multipart/form-data; boundary=b"
+    response = answer("/echo/uploaded", method="POST", body=body, kind=kind)
+    assert (response.status, response.body) == (200, b"145")
 
 
 def test_a_parser_for_the_verb_comes_first(answer):
