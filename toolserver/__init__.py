@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from toolserver.calls import Call, Outcome
+    from toolserver.chains import Chain, chain
     from toolserver.contexts import Var, context
     from toolserver.declarations import register
     from toolserver.errors import DirectResponse, Redirect
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         limit,
         read_only,
     )
+    from toolserver.tuplespace import NoTuple, Space, notify, universe, wait
     from toolserver.web.gateway import register_wsgi
     from toolserver.wrappers import generator, on_error, parser, rest, validate
 
@@ -43,15 +45,18 @@ __version__ = "1.0.0.dev0"
 
 __all__ = [
     "Call",
+    "Chain",
     "DirectResponse",
     "FactoryTool",
     "InternalTool",
     "Markup",
+    "NoTuple",
     "Outcome",
     "RPCProtocol",
     "Redirect",
     "Request",
     "Response",
+    "Space",
     "StandardTool",
     "Tool",
     "TransientFactoryTool",
@@ -59,6 +64,7 @@ __all__ = [
     "UploadedFile",
     "Var",
     "call",
+    "chain",
     "context",
     "destructive",
     "expose",
@@ -66,6 +72,7 @@ __all__ = [
     "hidden",
     "idempotent",
     "limit",
+    "notify",
     "on_error",
     "parser",
     "proxy",
@@ -76,12 +83,15 @@ __all__ = [
     "register_wsgi",
     "rest",
     "tool",
+    "universe",
     "validate",
+    "wait",
 ]
 
 _MODULES = {
     "markupsafe": ("Markup",),
     "toolserver.calls": ("Call", "Outcome"),
+    "toolserver.chains": ("Chain", "chain"),
     "toolserver.contexts": ("Var", "context"),
     "toolserver.declarations": ("register",),
     "toolserver.errors": ("DirectResponse", "Redirect"),
@@ -96,6 +106,7 @@ _MODULES = {
         *("InternalTool", "StandardTool", "Tool"),
         *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
     ),
+    "toolserver.tuplespace": ("NoTuple", "Space", "notify", "universe", "wait"),
     "toolserver.web.gateway": ("register_wsgi",),
     "toolserver.wrappers": ("generator", "on_error", "parser", "rest", "validate"),
 }

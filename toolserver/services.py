@@ -10,7 +10,7 @@ from toolserver.dispatcher import Dispatcher
 from toolserver.errors import MethodNotFound
 from toolserver.registry import Registry
 
-__all__ = ["Services", "call", "install", "proxy", "services", "tool"]
+__all__ = ["Services", "call", "install", "proxy", "running", "services", "tool"]
 
 T = TypeVar("T")
 
@@ -25,11 +25,26 @@ class Services:
         dispatcher: The door for calls.
     """
 
-    __slots__ = ("dispatcher", "registry")
+    __slots__ = ("_parts", "dispatcher", "registry")
 
     def __init__(self, registry: Registry, dispatcher: Dispatcher) -> None:
         self.registry = registry
         self.dispatcher = dispatcher
+        self._parts: dict[type, Any] = {}
+
+    def part(self, kind: type[T]) -> T:
+        """The one instance of a class that this server has of its own.
+
+        Args:
+            kind: The class; it is made without arguments when first asked for.
+
+        Returns:
+            Always the same object.
+        """
+        found = self._parts.get(kind)
+        if found is None:
+            found = self._parts[kind] = kind()
+        return found
 
 
 def install(offered: Services | None, instead_of: Services | None = None) -> None:
@@ -51,12 +66,18 @@ def services() -> Services:
     Raises:
         RuntimeError: No server runs in this process.
     """
+    found = running()
+    if found is None:
+        raise RuntimeError("no server runs in this process; see toolserver.testing")
+    return found
+
+
+def running() -> Services | None:
+    """The services of the server that makes the running call, or None without one."""
     context = current()
     if context is not None and context.services is not None:
         return context.services  # type: ignore[no-any-return]  # by the worker
-    if not _installed:
-        raise RuntimeError("no server runs in this process; see toolserver.testing")
-    return _installed[-1]
+    return _installed[-1] if _installed else None
 
 
 @overload

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from toolserver import loader
 from toolserver.builtin.system import SystemTool
+from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
+from toolserver.contexts import Context, bind
 from toolserver.declarations import Declaration, declared
 from toolserver.dispatcher import Dispatcher
 from toolserver.errors import StartError
@@ -27,6 +30,7 @@ from toolserver.registry import Registry
 from toolserver.services import Services, install
 from toolserver.settings import Settings
 from toolserver.toolsettings import tool_settings
+from toolserver.tuplespace import Universe
 from toolserver.web.app import App
 from toolserver.web.certificates import server_context
 from toolserver.web.gateway import Gateway, configured
@@ -78,6 +82,7 @@ class Worker:
             self.registry, self.services, home.var / "setup.lock"
         )
         self._http: HTTPServer | None = None
+        self._has_started = False
 
     @property
     def http(self) -> HTTPServer:
@@ -135,7 +140,9 @@ class Worker:
             http.stop(0)
             install(None, self.services)
             raise
+        self._tell_started()
         http.start()
+        self._tell("system.server.start", self.url)
 
     def open(self) -> App:
         """Load the tools and run their hooks, for another server to bring requests.
@@ -153,6 +160,7 @@ class Worker:
         except BaseException:
             install(None, self.services)
             raise
+        self._tell_started()
         return app
 
     def check(self) -> None:
@@ -171,8 +179,17 @@ class Worker:
         """
         if timeout is None:
             timeout = self.settings.server.stop_timeout
+        universe = self.services.part(Universe)
         if self._http is not None:
+            if self._has_started:
+                self._tell("system.server.stop", self.url)
+            # Calls that wait for a tuple would hold up the end until the time-out.
+            universe.close()
             self._http.stop(timeout)
+        universe.close()
+        if self._has_started:
+            self._has_started = False
+            self._tell("system.worker.exit", os.getpid())
         self._lifecycle.stop()
         self._lifecycle.close()
         install(None, self.services)
@@ -192,8 +209,24 @@ class Worker:
             if self.home.wsgi.is_dir():
                 loader.load_tools([self.home.wsgi], library=self.home.lib)
             loader.load_modules(settings.modules, entry_points=settings.entry_points)
-        self._fill_registry(declared if self._tools is None else self._tools)
+        if self._tools is None:
+            self.services.part(Chains).adopt(declared_chains)
+            self._fill_registry(declared)
+        else:
+            given = list(self._tools)
+            modules = {declaration.cls.__module__ for declaration in given}
+            self.services.part(Chains).adopt(declared_chains, modules)
+            self._fill_registry(given)
         return self._build_app()
+
+    def _tell_started(self) -> None:
+        self._has_started = True
+        self._tell("system.worker.start", os.getpid())
+
+    def _tell(self, chain: str, value: str | int) -> None:
+        """Run one of the server's own chains."""
+        with bind(Context(services=self.services)):
+            Chain(chain, type(value), self.services.part(Chains)).run(value)
 
     def _fill_registry(self, declarations: Iterable[Declaration]) -> None:
         system = SystemTool()

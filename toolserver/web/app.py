@@ -1,6 +1,6 @@
 """The way of a request through the server, from its head to its answer.
 
-1. Host: is it a name of this server?
+1. Host: is it a name of this server? Then the chain of rewriting handlers.
 2. a protocol's prefix: RPC
 3. a tool and a method in the path: REST
 4. a file below ``www/``
@@ -14,6 +14,7 @@ import logging
 import re
 
 from toolserver.calls import Call
+from toolserver.chains import Chains
 from toolserver.contexts import Context, bind
 from toolserver.dispatcher import run_validators
 from toolserver.errors import (
@@ -27,6 +28,7 @@ from toolserver.services import Services
 from toolserver.web.gateway import Gateway
 from toolserver.web.hosts import HostCheck
 from toolserver.web.rest import REST
+from toolserver.web.rewriting import Rewriting
 from toolserver.web.rpc import RPC
 from toolserver.web.static import StaticFiles
 
@@ -64,6 +66,8 @@ class App:
         self._rpc = rpc
         self._rest = rest
         self._static = static
+        self._rewriting = Rewriting(services.part(Chains))
+        self._rewrites = self._rewriting.links
         self._gateway = gateway
         self._prefixes = frozenset(rpc.prefixes)
         self._guards_files = any(entry.guards_files for entry in services.registry)
@@ -106,6 +110,8 @@ class App:
     def _answer(self, request: Request, context: Context) -> Response:
         if not self._hosts.is_ours(request):
             return Response("the server does not answer to this host\n", status=421)
+        if self._rewrites.handlers:
+            request = context.request = self._rewriting.rewrite(request)
         if self._gateway is not None:
             mount = self._gateway.find(request)
             if mount is not None:
@@ -150,4 +156,6 @@ class App:
         Returns:
             Bytes.
         """
+        if self._rewrites.handlers:
+            request = self._rewriting.rewritten(request)
         return self._rest.body_limit(request)

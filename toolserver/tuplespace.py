@@ -1,0 +1,493 @@
+"""A tuple space: where the parts of a server leave things for each other.
+
+`out` puts a tuple into a space, `take` takes one that fits a pattern, `read` only looks
+at it; both can wait for one. It is a queue, a shared table and a broadcast in one, and
+who puts and who takes need not know each other.
+
+An element of a pattern is a constant (compared by ``==``), a type, a predicate, or
+``...`` for anything. Of several tuples that fit the one that came first is had; of
+several who wait, the one who came first has it.
+
+After David Gelernter, "Generative communication in Linda", 1985.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+
+from toolserver.chains import chain
+from toolserver.errors import Overload
+from toolserver.services import services
+
+__all__ = [
+    "NoTuple",
+    "Space",
+    "SpaceClosed",
+    "SpaceFull",
+    "Universe",
+    "notify",
+    "universe",
+    "wait",
+]
+
+Pattern = tuple[Any, ...]
+Tuple = tuple[Any, ...]
+
+#: Expired entries that the heap of times may hold before it is made anew.
+_SLACK = 64
+#: First element of what `notify` tells; nobody else can write a pattern for it.
+_NOTICE = object()
+
+
+class NoTuple(TimeoutError):
+    """No tuple that fits the pattern came in time."""
+
+
+class SpaceClosed(Overload):
+    """The server stops: nobody can wait for tuples any more."""
+
+
+class SpaceFull(Overload):
+    """The space holds as many tuples as it may."""
+
+
+class _Entry:
+    __slots__ = ("expires", "number", "readers", "values")
+
+    def __init__(self, number: int, values: Tuple, expires: float) -> None:
+        self.number = number
+        self.values = values
+        self.expires = expires
+        self.readers: set[str] = set()
+
+
+class _Waiter:
+    """Somebody who waits for a tuple."""
+
+    __slots__ = ("arrived", "entry", "error", "number", "pattern", "reader", "takes")
+
+    def __init__(self, pattern: Pattern, *, takes: bool, reader: str) -> None:
+        self.number = -1
+        self.pattern = pattern
+        self.takes = takes
+        self.reader = reader
+        self.arrived = Event()
+        self.entry: _Entry | None = None
+        self.error: Exception | None = None
+
+    def wants(self, entry: _Entry) -> bool:
+        """Whether an entry fits; a predicate that fails is its owner's to know."""
+        try:
+            return _fits(self.pattern, entry.values)
+        except Exception as error:
+            self.fail(error)
+            return False
+
+    def give(self, entry: _Entry) -> None:
+        self.entry = entry
+        self.arrived.set()
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.arrived.set()
+
+
+class Space:
+    """A tuple space for the greenlets of one thread.
+
+    Tuples are kept as they are, not copied, so what they hold should not be changed.
+
+    Args:
+        max_tuples: Number of tuples that it holds at most.
+        clock: Gives the time in seconds by which lifetimes are measured.
+        on_removed: Is told each tuple that was taken or has expired.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_tuples: int = 100_000,
+        clock: Callable[[], float] = time.monotonic,
+        on_removed: Callable[[Tuple], object] | None = None,
+    ) -> None:
+        self.max_tuples = max_tuples
+        self._clock = clock
+        self._on_removed = on_removed
+        self._numbers = itertools.count()
+        self._waiter_numbers = itertools.count()
+        # By their number, in the order of their arrival. Ordered dictionaries find
+        # their first entry at once also when many before it were removed.
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._groups: dict[object, OrderedDict[int, _Entry]] = {}
+        self._expiries: list[tuple[float, int]] = []
+        self._waiters: OrderedDict[int, _Waiter] = OrderedDict()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Number of tuples in the space."""
+        self._expire()
+        return len(self._entries)
+
+    def out(self, values: Tuple, *, ttl: float | None = None) -> None:
+        """Put a tuple into the space.
+
+        Who waits for it is woken at once: all who read, and the first who takes.
+
+        Args:
+            values: The tuple.
+            ttl: Seconds after which it is gone if nobody has taken it; None for no
+                bound.
+
+        Raises:
+            TypeError: It is no tuple.
+            ValueError: The lifetime is negative.
+            SpaceFull: There are too many tuples.
+        """
+        if not isinstance(values, tuple):
+            raise TypeError(f"out: got {type(values).__name__}, expected a tuple")
+        if ttl is not None and not ttl >= 0:
+            raise ValueError(f"ttl: got {ttl!r}, expected seconds, 0 or more")
+        self._expire()
+        expires = float("inf") if ttl is None else self._clock() + ttl
+        entry = _Entry(next(self._numbers), values, expires)
+        wanting = self._wanting(entry)
+        is_taken = bool(wanting) and wanting[-1].takes
+        if not is_taken and len(self._entries) >= self.max_tuples:
+            raise SpaceFull(f"tuple space: full, it holds {self.max_tuples} tuples")
+        self._give(entry, wanting)
+        if not is_taken:
+            self._insert(entry)
+
+    def take(self, pattern: Pattern, *, timeout: float | None = None) -> Tuple:
+        """Take a tuple out of the space.
+
+        Args:
+            pattern: What the tuple has to look like. Predicates must not wait.
+            timeout: Seconds to wait for one; 0 for not at all, None for no bound.
+
+        Returns:
+            The oldest tuple that fits.
+
+        Raises:
+            NoTuple: None came in time.
+            SpaceClosed: There is none, and the server stops.
+        """
+        entry = self._find(pattern, takes=True)
+        if entry is None:
+            waiter = _Waiter(pattern, takes=True, reader="")
+            entry = self._wait(waiter, timeout)
+        self._tell_removed(entry)
+        return entry.values
+
+    def read(
+        self, pattern: Pattern, *, reader: str = "", timeout: float | None = None
+    ) -> Tuple:
+        """Look at a tuple and leave it in the space.
+
+        Args:
+            pattern: What the tuple has to look like. Predicates must not wait.
+            reader: A name under which each tuple is had once only, so that all who
+                have names get all tuples; empty for the oldest one each time.
+            timeout: Seconds to wait for one; 0 for not at all, None for no bound.
+
+        Returns:
+            The oldest tuple that fits.
+
+        Raises:
+            NoTuple: None came in time.
+            SpaceClosed: There is none, and the server stops.
+        """
+        entry = self._find(pattern, takes=False, reader=reader)
+        if entry is None:
+            waiter = _Waiter(pattern, takes=False, reader=reader)
+            entry = self._wait(waiter, timeout)
+        return entry.values
+
+    def notify(self, topic: str, value: Any = None) -> int:
+        """Tell a value to all who wait for a topic just now.
+
+        Args:
+            topic: The topic.
+            value: The value.
+
+        Returns:
+            How many have got it.
+        """
+        entry = _Entry(-1, (_NOTICE, topic, value), 0.0)
+        wanting = self._wanting(entry)
+        self._give(entry, wanting)
+        return len(wanting)
+
+    def wait(self, topic: str, *, timeout: float | None = None) -> Any:
+        """Wait for the next value that is told under a topic from now on.
+
+        Args:
+            topic: The topic.
+            timeout: Seconds to wait; None for no bound.
+
+        Returns:
+            The value.
+
+        Raises:
+            NoTuple: None came in time.
+            SpaceClosed: The server stops.
+        """
+        waiter = _Waiter((_NOTICE, topic, ...), takes=False, reader="")
+        return self._wait(waiter, timeout).values[2]
+
+    def close(self) -> None:
+        """Wake all who wait, and let nobody wait any more.
+
+        What is there can still be had, and more can be put in.
+        """
+        self._closed = True
+        waiters, self._waiters = self._waiters, OrderedDict()
+        for waiter in waiters.values():
+            waiter.fail(_closed())
+
+    def _find(
+        self, pattern: Pattern, *, takes: bool, reader: str = ""
+    ) -> _Entry | None:
+        if not isinstance(pattern, tuple):
+            raise TypeError(f"pattern: got {type(pattern).__name__}, expected a tuple")
+        for element in pattern:
+            if isinstance(element, types.GenericAlias):
+                # Called like a predicate it would make a value, and fit anything.
+                raise TypeError(f"pattern: got {element!r}, expected a plain class")
+        self._expire()
+        for entry in self._candidates(pattern):
+            if reader and reader in entry.readers:
+                continue
+            if _fits(pattern, entry.values):
+                if takes:
+                    self._remove(entry)
+                elif reader:
+                    entry.readers.add(reader)
+                return entry
+        return None
+
+    def _candidates(self, pattern: Pattern) -> Iterable[_Entry]:
+        """Entries that may fit, in the order of their arrival."""
+        key = _group(pattern)
+        if key[1] is None:
+            key = len(pattern), ...
+        return self._groups.get(key, _NONE).values()
+
+    def _wait(self, waiter: _Waiter, timeout: float | None) -> _Entry:
+        if timeout is not None and timeout <= 0:
+            raise NoTuple(f"no tuple fits {_show(waiter.pattern)}")
+        if self._closed:
+            raise _closed()
+        waiter.number = next(self._waiter_numbers)
+        self._waiters[waiter.number] = waiter
+        try:
+            waiter.arrived.wait(timeout)
+        except BaseException:
+            # Killed or timed out by somebody else: what was on its way goes back.
+            if waiter.entry is not None:
+                self._give_back(waiter, waiter.entry)
+            raise
+        finally:
+            self._waiters.pop(waiter.number, None)
+        if waiter.error is not None:
+            raise waiter.error
+        if waiter.entry is None:
+            raise NoTuple(f"no tuple fitted {_show(waiter.pattern)} in {timeout:g} s")
+        return waiter.entry
+
+    def _wanting(self, entry: _Entry) -> list[_Waiter]:
+        """Those who wait for an entry, up to the first who takes it."""
+        found = []
+        readers = set(entry.readers)
+        for waiter in list(self._waiters.values()):
+            if waiter.reader in readers:
+                continue
+            if waiter.wants(entry):
+                found.append(waiter)
+                if waiter.takes:
+                    break
+                if waiter.reader:
+                    readers.add(waiter.reader)
+            elif waiter.error is not None:
+                self._waiters.pop(waiter.number, None)
+        return found
+
+    def _give(self, entry: _Entry, waiters: Iterable[_Waiter]) -> None:
+        for waiter in waiters:
+            self._waiters.pop(waiter.number, None)
+            if waiter.reader:
+                entry.readers.add(waiter.reader)
+            waiter.give(entry)
+
+    def _give_back(self, waiter: _Waiter, entry: _Entry) -> None:
+        if not waiter.takes:
+            if waiter.reader and entry.number in self._entries:
+                entry.readers.discard(waiter.reader)
+                self._give(entry, self._wanting(entry))
+            return
+        wanting = self._wanting(entry)
+        is_taken = bool(wanting) and wanting[-1].takes
+        self._give(entry, wanting)
+        if is_taken:
+            return
+        self._insert(entry)
+        # It is as old as it was.
+        for entries in self._of(entry):
+            for number in [number for number in entries if number > entry.number]:
+                entries.move_to_end(number)
+
+    def _insert(self, entry: _Entry) -> None:
+        for entries in self._of(entry):
+            entries[entry.number] = entry
+        if entry.expires != float("inf"):
+            heapq.heappush(self._expiries, (entry.expires, entry.number))
+            if len(self._expiries) > 2 * len(self._entries) + _SLACK:
+                # Most of these were taken long before their time.
+                self._expiries = [
+                    (other.expires, other.number)
+                    for other in self._entries.values()
+                    if other.expires != float("inf")
+                ]
+                heapq.heapify(self._expiries)
+
+    def _remove(self, entry: _Entry) -> None:
+        del self._entries[entry.number]
+        for key in _groups(entry.values):
+            group = self._groups[key]
+            del group[entry.number]
+            if not group:
+                del self._groups[key]
+
+    def _of(self, entry: _Entry) -> Iterator[OrderedDict[int, _Entry]]:
+        """All that lists an entry."""
+        yield self._entries
+        for key in _groups(entry.values):
+            yield self._groups.setdefault(key, OrderedDict())
+
+    def _expire(self) -> None:
+        """Remove what has outlived its lifetime."""
+        if not self._expiries:
+            return
+        now = self._clock()
+        expired = []
+        while self._expiries and self._expiries[0][0] <= now:
+            _, number = heapq.heappop(self._expiries)
+            entry = self._entries.get(number)
+            if entry is not None:
+                self._remove(entry)
+                expired.append(entry)
+        for entry in expired:
+            self._tell_removed(entry)
+
+    def _tell_removed(self, entry: _Entry) -> None:
+        if self._on_removed is not None:
+            self._on_removed(entry.values)
+
+
+_NONE: OrderedDict[int, _Entry] = OrderedDict()
+
+
+def _group(values: Tuple) -> tuple[int, object]:
+    """Length and first element, where that is a text: most often it is a topic."""
+    first = values[0] if values else None
+    if isinstance(first, str):
+        # An enumeration's members that are texts have hashes of their own.
+        return len(values), str.__str__(first)
+    return len(values), None
+
+
+def _groups(values: Tuple) -> list[tuple[int, object]]:
+    key = _group(values)
+    everything = len(values), ...
+    return [everything] if key[1] is None else [everything, key]
+
+
+def _fits(pattern: Pattern, values: Tuple) -> bool:
+    return len(pattern) == len(values) and all(map(_fits_one, pattern, values))
+
+
+def _fits_one(element: Any, value: Any) -> bool:
+    if element is ...:
+        return True
+    if isinstance(element, type | types.UnionType):
+        return isinstance(value, element)
+    if callable(element):
+        return bool(element(value))
+    return bool(element == value)
+
+
+def _show(pattern: Pattern) -> str:
+    if pattern and pattern[0] is _NOTICE:
+        return f"the topic {pattern[1]!r}"
+    return repr(pattern)
+
+
+def _closed() -> SpaceClosed:
+    return SpaceClosed("tuple space: the server stops")
+
+
+class Universe(Space):
+    """The space that the tools of one server share."""
+
+    def __init__(self) -> None:
+        super().__init__(on_removed=chain("system.tuple.removed", tuple).run)
+
+
+class _Universe:
+    """Stands for the universe of the server that makes the running call."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(services().part(Universe), name)
+
+    def __len__(self) -> int:
+        return len(services().part(Universe))
+
+    def __repr__(self) -> str:
+        return "<the universe of the running server>"
+
+
+if TYPE_CHECKING:
+    #: The space that the tools of this server share.
+    universe: Space
+else:
+    universe = _Universe()
+
+
+def notify(topic: str, value: Any = None) -> int:
+    """Tell a value to all in this server process who wait for a topic just now.
+
+    Args:
+        topic: The topic.
+        value: The value.
+
+    Returns:
+        How many have got it.
+    """
+    return services().part(Universe).notify(topic, value)
+
+
+def wait(topic: str, *, timeout: float | None = None) -> Any:
+    """Wait for the next value that is told under a topic from now on.
+
+    Args:
+        topic: The topic.
+        timeout: Seconds to wait; None for no bound.
+
+    Returns:
+        The value.
+
+    Raises:
+        NoTuple: None came in time.
+        SpaceClosed: The server stops.
+    """
+    return services().part(Universe).wait(topic, timeout=timeout)
