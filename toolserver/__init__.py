@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from toolserver.calls import Call, Outcome
     from toolserver.chains import Chain, chain
     from toolserver.contexts import Var, context
+    from toolserver.contracts import ensure, invariant, require
     from toolserver.declarations import register
     from toolserver.errors import DirectResponse, Redirect
     from toolserver.factories import (
@@ -67,10 +68,12 @@ __all__ = [
     "chain",
     "context",
     "destructive",
+    "ensure",
     "expose",
     "generator",
     "hidden",
     "idempotent",
+    "invariant",
     "limit",
     "notify",
     "on_error",
@@ -81,6 +84,7 @@ __all__ = [
     "register",
     "register_protocol",
     "register_wsgi",
+    "require",
     "rest",
     "tool",
     "universe",
@@ -93,6 +97,7 @@ _MODULES = {
     "toolserver.calls": ("Call", "Outcome"),
     "toolserver.chains": ("Chain", "chain"),
     "toolserver.contexts": ("Var", "context"),
+    "toolserver.contracts": ("ensure", "invariant", "require"),
     "toolserver.declarations": ("register",),
     "toolserver.errors": ("DirectResponse", "Redirect"),
     "toolserver.factories": (

@@ -9,7 +9,7 @@ these steps in this order:
 4. read and convert the arguments
 5. validators of the method
 6. begin the transaction
-7. the method
+7. the method, between the checks of its contracts where these are on
 8. commit, or abort on any exception
 9. close the context, hand back the result or the exception
 

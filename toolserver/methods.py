@@ -77,6 +77,8 @@ class MethodSpec:
         is_destructive: Whether calls may destroy something.
         is_idempotent: Whether a repeated call changes nothing more.
         limit: Bounds of its own.
+        requires: Texts of its preconditions.
+        ensures: Texts of its postconditions.
     """
 
     name: str
@@ -92,6 +94,8 @@ class MethodSpec:
     is_destructive: bool = False
     is_idempotent: bool = False
     limit: Limit = Limit()
+    requires: tuple[str, ...] = ()
+    ensures: tuple[str, ...] = ()
 
     @property
     def signature(self) -> str:

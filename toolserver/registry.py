@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from toolserver.childcache import ChildCache
+from toolserver.contracts import checked, invariant_texts
 from toolserver.errors import MethodNotFound, NotFound, StartError, ToolNotFound
 from toolserver.factories import (
     FactoryTool,
@@ -73,7 +74,8 @@ class Target:
         name: The full name.
         tool: The tool.
         spec: What is known of the method.
-        function: The bound method.
+        function: The bound method, between the checks of its contracts where the
+            server checks them.
         exported: Whether it may be called from outside the process.
         tool_validators: Validators of the whole tool.
         method_validators: Validators of the method.
@@ -157,6 +159,11 @@ class ToolEntry:
         return isinstance(self.tool, TransientTool)
 
     @property
+    def invariants(self) -> tuple[str, ...]:
+        """Texts of what always holds for the tool."""
+        return invariant_texts(type(self.tool))
+
+    @property
     def file_validators(self) -> list[BoundWrapper]:
         """What guards the static files below the tool's path."""
         return [bound for bound in self.wrappers if bound.wrapper.protocol == "FILES"]
@@ -203,10 +210,18 @@ class Registry:
     Args:
         call_timeout: Seconds after which a call is ended where its method says
             nothing else; None for no bound.
+        checks_contracts: Says of a namespace whether the contracts of its tool are
+            checked; None for no tool.
     """
 
-    def __init__(self, *, call_timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        call_timeout: float | None = None,
+        checks_contracts: Callable[[str], bool] | None = None,
+    ) -> None:
         self._call_timeout = call_timeout
+        self._checks_contracts = checks_contracts
         self._entries: dict[str, ToolEntry] = {}
         self._targets: dict[str, Target] = {}
         self._depth = 0
@@ -323,11 +338,17 @@ class Registry:
             if bound.wrapper.role == "validate" and bound.wrapper.protocol != "FILES"
         ]
 
+        check = self._checks_contracts
+        checks = check is not None and check(tool.namespace)
+
         def target(
             spec: MethodSpec, function: Callable[..., Any] | None = None
         ) -> Target:
             own = [v for v in validators if v.wrapper.method in ("", spec.attribute)]
-            return Target(tool, spec, own, self._call_timeout, function)
+            made = Target(tool, spec, own, self._call_timeout, function)
+            if checks:
+                made.function = checked(made.function, tool, spec.attribute, made.name)
+            return made
 
         for name, spec in describe_tool(type(tool)).items():
             entry.methods[name] = target(spec)

@@ -64,6 +64,14 @@ class ServerSettings(_Section, frozen=True):
     call_timeout: Annotated[
         float, _doc("Time after which a call is ended; 0 for no bound.", ge=0)
     ] = 0.0
+    contracts: Annotated[bool, _doc("Check the contracts of tools.")] = False
+    contracts_only: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Namespaces whose contracts are checked, with all tools below them; all "
+            "if empty. Contracts have to be on."
+        ),
+    ] = ()
     stop_timeout: Annotated[
         float, _doc("Time that running calls get when the server stops.", ge=0)
     ] = 30.0

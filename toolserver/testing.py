@@ -140,6 +140,7 @@ def serve(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
     home: Path | None = None,
+    contracts: bool = True,
 ) -> Iterator[TestServer]:
     """Run a server with some tools on a free port of this machine.
 
@@ -148,6 +149,7 @@ def serve(
         settings: Settings of the tools by namespace.
         config: Settings of the server by section: ``{"limits": {"body": 100}}``.
         home: A home for the server; by default an empty one that goes with it.
+        contracts: Whether the contracts of the tools are checked.
 
     Yields:
         The running server.
@@ -158,7 +160,12 @@ def serve(
     sections: dict[str, Any] = {
         key: dict(value) for key, value in (config or {}).items()
     }
-    sections["server"] = {"port": 0, "stop_timeout": 5.0, **sections.get("server", {})}
+    sections["server"] = {
+        "port": 0,
+        "stop_timeout": 5.0,
+        "contracts": contracts,
+        **sections.get("server", {}),
+    }
     sections["tool"] = {key: dict(value) for key, value in (settings or {}).items()}
     with ExitStack() as stack:
         if home is None:

@@ -14,6 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeVar, overload
 
+from toolserver.contracts import (
+    check_contracts,
+    ensure_texts,
+    is_invariant,
+    require_texts,
+)
 from toolserver.errors import StartError
 from toolserver.methods import Limit, MethodSpec, Parameter, describe_method
 from toolserver.types import Type
@@ -180,6 +186,7 @@ def _check(cls: ToolMeta, body: _ClassBody) -> None:
                 f"{cls.__name__}.{name}: @{wrapper.role} names {target!r}, which is "
                 "no method of the tool"
             )
+    check_contracts(cls)
 
 
 class Tool(metaclass=ToolMeta, framework=True):
@@ -349,6 +356,8 @@ def _describe_attribute(cls: type[Tool], attribute: str) -> MethodSpec | None:
     values = [vars(base)[attribute] for base in definitions]
     if any(isinstance(getattr(each, NOTE, None), Wrapper) for each in values):
         return None
+    if any(map(is_invariant, values)):
+        return None
     marks: dict[str, Any] = {}
     for each in reversed(values):
         marks.update(getattr(getattr(each, "__func__", each), _MARKS, {}))
@@ -359,7 +368,14 @@ def _describe_attribute(cls: type[Tool], attribute: str) -> MethodSpec | None:
     name = marks.pop("name", "") or attribute
     source = f"{plain.__module__}.{plain.__qualname__}"
     return describe_method(
-        value, name=name, attribute=attribute, source=source, exported=exported, **marks
+        value,
+        name=name,
+        attribute=attribute,
+        source=source,
+        exported=exported,
+        requires=require_texts(cls, attribute),
+        ensures=ensure_texts(cls, attribute),
+        **marks,
     )
 
 

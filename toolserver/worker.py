@@ -73,7 +73,10 @@ class Worker:
         self._configuration = configuration
         self._access_log = access_log
         self._tools = tools
-        self.registry = Registry(call_timeout=settings.server.call_timeout or None)
+        self.registry = Registry(
+            call_timeout=settings.server.call_timeout or None,
+            checks_contracts=self._checks_contracts,
+        )
         self.dispatcher = Dispatcher(
             self.registry, tells_exceptions=settings.errors.detail == "message"
         )
@@ -249,6 +252,7 @@ class Worker:
                 source=declaration.source,
                 options=declaration.options,
             )
+        self._check_contracts_only()
         known = {entry.namespace for entry in self.registry}
         for namespace in self.settings.tool:
             if namespace not in known:
@@ -258,6 +262,24 @@ class Worker:
                 if self._configuration is not None:
                     where = f"{self._configuration.origin('tool', namespace)}: "
                 raise StartError(f'{where}[tool."{namespace}"]: no such tool{hint}')
+
+    def _checks_contracts(self, namespace: str) -> bool:
+        server = self.settings.server
+        if not server.contracts_only:
+            return server.contracts
+        return server.contracts and any(
+            _is_below(namespace, only) for only in server.contracts_only
+        )
+
+    def _check_contracts_only(self) -> None:
+        known = [entry.namespace for entry in self.registry]
+        for only in self.settings.server.contracts_only:
+            # What a factory makes later is below the factory.
+            if not any(_is_below(n, only) or _is_below(only, n) for n in known):
+                raise StartError(
+                    f"server.contracts_only: {only!r} is the name of no tool, and "
+                    "none is below it"
+                )
 
     def _settings_of(self, declared_settings: Any, namespace: str) -> Any:
         if declared_settings is None and namespace not in self.settings.tool:
@@ -299,3 +321,7 @@ class Worker:
             )
         if server.debug and not loopback:
             log.warning("server.debug shows tracebacks to everybody who asks")
+
+
+def _is_below(namespace: str, top: str) -> bool:
+    return namespace == top or namespace.startswith(f"{top}.")

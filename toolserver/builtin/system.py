@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from toolserver.calls import Call
+from toolserver.contracts import invariant_texts
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
 from toolserver.methods import Parameter
 from toolserver.plain import to_plain
@@ -86,10 +87,17 @@ class SystemTool(InternalTool):
             name: Full name of the method.
 
         Returns:
-            Its signature and its doc string.
+            Its signature, its doc string and its contracts.
         """
-        spec = _find(name).spec
-        return f"{name}{spec.signature}\n\n{spec.doc}".strip()
+        target = _find(name)
+        spec = target.spec
+        contracts = [
+            *(f"Requires: {text}" for text in spec.requires),
+            *(f"Ensures: {text}" for text in spec.ensures),
+            *(f"Invariant: {text}" for text in invariant_texts(type(target.tool))),
+        ]
+        parts = [f"{name}{spec.signature}", spec.doc, "\n".join(contracts)]
+        return "\n\n".join(part for part in parts if part)
 
     @expose
     @read_only
@@ -101,7 +109,8 @@ class SystemTool(InternalTool):
 
         Returns:
             For each method its name, signature, summary, and the names, types and
-            defaults of its parameters.
+            defaults of its parameters; the texts of its contracts, and of what always
+            holds for the tool.
         """
         entry = services().registry.entry(namespace)
         return [
@@ -112,6 +121,9 @@ class SystemTool(InternalTool):
                 "parameters": list(map(_describe, target.spec.parameters)),
                 "returns": target.spec.returns.name,
                 "read_only": target.spec.is_read_only,
+                "requires": list(target.spec.requires),
+                "ensures": list(target.spec.ensures),
+                "invariants": list(entry.invariants),
             }
             for _, target in sorted(entry.methods.items())
             if target.exported
