@@ -162,14 +162,14 @@ def remote(server):
 
 
 def test_a_tool_is_made_once_and_reached_by_every_protocol(server, shelf, remote):
-    assert server.http.get("/shelf/one/show").text == "<p>one 1"
+    assert server.as_client("ann").call("shelf.one.show") == "one 1"
     assert remote.shelf.one.show() == "one 2"
     with xmlrpc.client.ServerProxy(server.url("/RPC2/shelf/one")) as bare:
         assert bare.show("x") == "one 3 x"
     asked = {"jsonrpc": "2.0", "id": 1, "method": "shelf.one.show", "params": {}}
     answer = server.http.post("/JSONRPC", json=asked).json()
     assert answer["result"] == "one 4"
-    assert server.call("shelf.one.show") == "one 5"
+    assert server.http.get("/shelf/one/show").text == "<p>one 5"
     assert shelf.made == shelf.asked == ["one"]
     # What outlives the caller has nothing of the caller.
     assert shelf.events == [("start", "shelf.one", None)]
@@ -208,6 +208,14 @@ def test_they_are_introspected_like_other_tools(server, shelf, remote):
     assert remote.shelf.one.list_methods() == [
         *("index", "list_methods", "put", "show", "upload", "where")
     ]
+
+
+def test_a_factory_that_fails_hides_its_own_tools_only(server, shelf, caplog):
+    shelf.keys.add("broken")
+    listed = call("system.listTools")
+    assert {"boxes", "boxes.box1", "shelf"} <= set(listed)
+    assert "shelf.broken" not in listed
+    assert "shelf: its tools cannot be listed" in caplog.text
 
 
 def test_lists_are_bounded(server, shelf):
@@ -632,6 +640,13 @@ class Books(FactoryTool):
 def books():
     with toolserver.testing.serve(Books) as server:
         yield server
+
+
+def test_keys_are_listed_in_the_transaction_of_the_factory(books):
+    factory = books.tool("books")
+    factory.child_keys = lambda: factory.steps.append("keys") or ["shared"]
+    assert "books.shared" in books.call("system.listTools")
+    assert factory.steps == ["begin", "keys", "commit", "begin", "exists", "commit"]
 
 
 def test_calls_run_in_the_transaction_of_the_factory(books):

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any, ClassVar, final
 
 from toolserver.childcache import ChildCache
@@ -207,6 +208,17 @@ def make_child(factory: FactoryTool, key: str) -> TransientTool:
             ):
                 child.on_start()
     return child
+
+
+def listed_keys(factory: FactoryTool, most: int) -> list[str]:
+    """The keys that a factory wants to be listed.
+
+    Args:
+        factory: The factory.
+        most: How many at most.
+    """
+    with bind(_fresh_context(factory, "child_keys")), _transaction(factory):
+        return list(islice(factory.child_keys(), most))
 
 
 def close_child(child: Tool) -> None:

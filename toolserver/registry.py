@@ -7,12 +7,12 @@ when a tool was added cannot be reached, however its name is spelt.
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +25,7 @@ from toolserver.factories import (
     check_factory,
     close_child,
     factories_below,
+    listed_keys,
     make_child,
     transaction_of,
 )
@@ -38,6 +39,8 @@ from toolserver.tools import (
 from toolserver.wrappers import Wrapper
 
 __all__ = ["BoundWrapper", "FactoryEntry", "Registry", "Target", "ToolEntry"]
+
+log = logging.getLogger("toolserver.registry")
 
 _NAMESPACE = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)?")
 #: First elements of paths that belong to the server itself.
@@ -242,11 +245,18 @@ class Registry:
         for entry in found:
             yield entry
             if isinstance(entry, FactoryEntry) and len(found) < count + _LISTED:
-                keys = islice(entry.factory.child_keys(), _LISTED_PER_FACTORY)
-                for key in keys:
-                    # Keys may go while they are listed.
-                    with suppress(NotFound):
-                        found.append(self._child(entry, key))
+                found += self._listed_children(entry)
+
+    def _listed_children(self, entry: FactoryEntry) -> Iterator[ToolEntry]:
+        # What fails here is no reason to hide everything else from everybody.
+        try:
+            for key in listed_keys(entry.factory, _LISTED_PER_FACTORY):
+                # Keys may go while they are listed.
+                with suppress(NotFound):
+                    yield self._child(entry, key)
+        except Exception:
+            where = entry.namespace or "the root tool"
+            log.exception("%s: its tools cannot be listed", where)
 
     def forget_children(self) -> None:
         """Forget the tools of all factories."""
