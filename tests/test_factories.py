@@ -99,6 +99,8 @@ class Shelf(FactoryTool):
         self.asked.append(key)
         if key == "asking":
             raise ValueError("no connection")
+        if key == "leaving":
+            raise SystemExit(1)
         return key in self.keys
 
     def make_child(self, key: str) -> TransientTool:
@@ -362,6 +364,14 @@ def test_the_failure_of_a_factory_is_a_failure_of_the_call(server, shelf, remote
         tool("shelf.broken")
     # Neither is kept.
     assert shelf.made == ["broken", "broken"]
+
+
+def test_a_factory_that_leaves_does_not_take_the_server_with_it(server, remote):
+    answer = server.http.get("/shelf/leaving/show")
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "SystemExit: 1"
+    with pytest.raises(xmlrpc.client.Fault, match="SystemExit: 1"):
+        remote.shelf.leaving.show()
 
 
 def test_a_large_body_for_a_method_with_a_larger_bound(server, shelf):

@@ -76,7 +76,7 @@ class Dispatcher:
                 raise MethodNotFound(f"no method {call.name!r}")
         except ToolserverError as error:
             return Outcome(call, error=error)
-        except Exception as error:  # a factory's, which could not make the tool
+        except BaseException as error:  # a factory's, which could not make the tool
             return Outcome(call, error=self.failure(call, error))
         try:
             return Outcome(call, self.invoke(target, call))

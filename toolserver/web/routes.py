@@ -179,7 +179,7 @@ class Routes:
             return self._registry.nearest(parts)
         except ToolserverError:
             raise
-        except Exception as error:
+        except BaseException as error:
             # A factory could not make a tool.
             raise self._failure(Call(request.path), error) from error
 
