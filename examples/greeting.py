@@ -7,6 +7,11 @@ Try it:
     curl -d '{"name": "Ann", "language": "de"}' -H 'Content-Type: application/json' \
         localhost:4334/greeting/greet
     tsctl call greeting.greet name=Ann
+
+A server that was started with --contracts also checks what `greet` asks for and
+promises:
+
+    curl 'localhost:4334/greeting/greet?who=%20'
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from toolserver import (
     Response,
     StandardTool,
     call,
+    ensure,
     generator,
     hidden,
     on_error,
@@ -29,6 +35,7 @@ from toolserver import (
     read_only,
     redirect,
     register,
+    require,
     rest,
     validate,
 )
@@ -74,6 +81,8 @@ class Greeting(StandardTool):
     settings = GreetingSettings()
 
     @read_only
+    @require(lambda name: name.strip(), "the name is not blank")
+    @ensure(lambda result, name: name in result, "the greeting says the name")
     def greet(self, name: str, language: Language = "en", delay: float = 0.0) -> str:
         """Greet somebody.
 

@@ -12,51 +12,32 @@ and invariants of all classes have to hold.
 from __future__ import annotations
 
 import inspect
-import logging
-import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from toolserver.errors import (
-    EnsureBroken,
-    InvariantBroken,
-    RequireBroken,
-    Signal,
-    ToolserverError,
-)
 from toolserver.lambdasource import source_of
 
 __all__ = [
     "Condition",
     "check_contracts",
-    "checked",
     "ensure",
     "ensure_texts",
+    "ensures_of",
     "invariant",
     "invariant_texts",
+    "invariants_of",
     "is_invariant",
     "require",
     "require_texts",
+    "requires_of",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-log = logging.getLogger("toolserver.contracts")
-
 _REQUIRE = "__toolserver_require__"
 _ENSURE = "__toolserver_ensure__"
 _INVARIANT = "__toolserver_invariant__"
-#: Characters of one value in an error.
-_SHOWN = 120
-
-_repr = reprlib.Repr()
-_repr.maxlevel = 3
-_repr.maxstring = _repr.maxother = _repr.maxlong = 80
-
-#: Whether a test runs: what it calls is not checked, or there might be no end to it.
-_testing: ContextVar[bool] = ContextVar("toolserver.contracts.testing", default=False)
 
 
 @dataclass(frozen=True)
@@ -180,6 +161,32 @@ def is_invariant(value: Any) -> bool:
     return getattr(value, _INVARIANT, False) is True
 
 
+def requires_of(cls: type, name: str) -> list[tuple[Condition, ...]]:
+    """The preconditions of a method, of which those of one class have to hold.
+
+    Args:
+        cls: The class of the tool.
+        name: Name of the method in the class.
+
+    Returns:
+        Those of each class that has some, the most derived one first.
+    """
+    return _conditions(cls, name, _REQUIRE)
+
+
+def ensures_of(cls: type, name: str) -> list[Condition]:
+    """The postconditions of a method, all of which have to hold.
+
+    Args:
+        cls: The class of the tool.
+        name: Name of the method in the class.
+
+    Returns:
+        Those of all classes, of the most derived one first.
+    """
+    return [each for group in _conditions(cls, name, _ENSURE) for each in group]
+
+
 def _conditions(cls: type, name: str, role: str) -> list[tuple[Condition, ...]]:
     """The conditions on a method, by class, the most derived one first."""
     functions = (vars(base)[name] for base in cls.__mro__ if name in vars(base))
@@ -187,8 +194,15 @@ def _conditions(cls: type, name: str, role: str) -> list[tuple[Condition, ...]]:
     return [conditions for conditions in noted if conditions]
 
 
-def _invariants(cls: type) -> list[tuple[str, Callable[[Any], object]]]:
-    """All invariants of a class with their texts, those of its bases first."""
+def invariants_of(cls: type) -> list[tuple[str, Callable[[Any], object]]]:
+    """The invariants of a tool, all of which have to hold.
+
+    Args:
+        cls: The class of the tool.
+
+    Returns:
+        Text and function of each, those of bases first.
+    """
     found = []
     marked = {
         name
@@ -214,8 +228,7 @@ def require_texts(cls: type, name: str) -> tuple[str, ...]:
         A text for each precondition; a single one where classes offer alternatives.
     """
     groups = [
-        tuple(each.text for each in conditions)
-        for conditions in _conditions(cls, name, _REQUIRE)
+        tuple(each.text for each in conditions) for conditions in requires_of(cls, name)
     ]
     if len(groups) < 2:
         return groups[0] if groups else ()
@@ -232,8 +245,7 @@ def ensure_texts(cls: type, name: str) -> tuple[str, ...]:
     Returns:
         A text for each postcondition.
     """
-    groups = _conditions(cls, name, _ENSURE)
-    return tuple(each.text for conditions in groups for each in conditions)
+    return tuple(each.text for each in ensures_of(cls, name))
 
 
 def invariant_texts(cls: type) -> tuple[str, ...]:
@@ -245,7 +257,7 @@ def invariant_texts(cls: type) -> tuple[str, ...]:
     Returns:
         A text for each invariant.
     """
-    return tuple(dict.fromkeys(text for text, _ in _invariants(cls)))
+    return tuple(dict.fromkeys(text for text, _ in invariants_of(cls)))
 
 
 def check_contracts(cls: type) -> None:
@@ -262,10 +274,8 @@ def check_contracts(cls: type) -> None:
         if any(is_invariant(vars(base).get(name)) for base in cls.__mro__):
             _check_invariant(cls, name, value)
             continue
-        requires = [
-            each for group in _conditions(cls, name, _REQUIRE) for each in group
-        ]
-        ensures = [each for group in _conditions(cls, name, _ENSURE) for each in group]
+        requires = [each for group in requires_of(cls, name) for each in group]
+        ensures = ensures_of(cls, name)
         if not requires and not ensures:
             continue
         where = f"{cls.__name__}.{name}"
@@ -310,150 +320,3 @@ def _check_asks(
                 f"{where} {text!r}: asks for {name!r}, expected one of "
                 f"{', '.join(sorted(known))}"
             )
-
-
-def checked(
-    function: Callable[..., Any], tool: Any, attribute: str, name: str
-) -> Callable[..., Any]:
-    """Put the checks of contracts around a method.
-
-    Args:
-        function: The bound method.
-        tool: Its tool.
-        attribute: Name of the method in the class of the tool.
-        name: Its full name, for errors.
-
-    Returns:
-        What calls it and checks its contracts; the method itself if it has none.
-    """
-    cls = type(tool)
-    requires = _conditions(cls, attribute, _REQUIRE)
-    ensures = [each for group in _conditions(cls, attribute, _ENSURE) for each in group]
-    invariants = _invariants(cls)
-    if not requires and not ensures and not invariants:
-        return function
-    return _Checked(function, tool, name, requires, ensures, invariants)
-
-
-class _Checked:
-    """A bound method between the checks of its contracts."""
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        tool: Any,
-        name: str,
-        requires: list[tuple[Condition, ...]],
-        ensures: list[Condition],
-        invariants: list[tuple[str, Callable[[Any], object]]],
-    ) -> None:
-        self._function = function
-        self._tool = tool
-        self._name = name
-        self._requires = requires
-        self._ensures = ensures
-        self._invariants = invariants
-        self._signature = inspect.signature(function)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if _testing.get():
-            return self._function(*args, **kwargs)
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values = {**bound.arguments, "self": self._tool}
-        self._check_invariants()
-        self._check_requires(values)
-        olds = [
-            None
-            if each.old is None
-            else self._ask(each.old, each.old_asks, values, "old", each.text)
-            for each in self._ensures
-        ]
-        try:
-            result = self._function(*args, **kwargs)
-        except Signal:
-            # An answer instead of a result, with which the call succeeds.
-            self._check_invariants()
-            raise
-        for each, old in zip(self._ensures, olds, strict=True):
-            after = {**values, "result": result}
-            if each.old is not None:
-                after["old"] = old
-            if not self._ask(each.test, each.asks, after, "postcondition", each.text):
-                raise self._broken(
-                    EnsureBroken, "postcondition", each.text, _shown(each.asks, after)
-                )
-        self._check_invariants()
-        return result
-
-    def _check_requires(self, values: Mapping[str, Any]) -> None:
-        broken = []
-        for conditions in self._requires:
-            for each in conditions:
-                if not self._ask(
-                    each.test, each.asks, values, "precondition", each.text
-                ):
-                    broken.append(each)
-                    break
-            else:
-                return
-        if broken:
-            asks = [name for each in broken for name in each.asks]
-            raise self._broken(
-                RequireBroken,
-                "precondition",
-                ", or ".join(each.text for each in broken),
-                _shown(asks, values),
-            )
-
-    def _check_invariants(self) -> None:
-        for text, test in self._invariants:
-            if not self._ask(test, ("self",), {"self": self._tool}, "invariant", text):
-                raise self._broken(InvariantBroken, "invariant", text, {})
-
-    def _ask(
-        self,
-        test: Callable[..., object],
-        asks: Iterable[str],
-        values: Mapping[str, Any],
-        kind: str,
-        text: str,
-    ) -> object:
-        token = _testing.set(True)
-        try:
-            return test(**{name: values[name] for name in asks})
-        except Exception as error:
-            error.add_note(f"raised in the {kind} {text!r} of {self._name}")
-            raise
-        finally:
-            _testing.reset(token)
-
-    def _broken(
-        self, kind: type[ToolserverError], what: str, text: str, values: dict[str, str]
-    ) -> ToolserverError:
-        got = ", ".join(f"{name}={value}" for name, value in values.items())
-        message = f"{self._name}: {what} broken: {text}"
-        if got:
-            message += f"; got {got}"
-        if kind is not RequireBroken:
-            # The tool's fault, which nobody but its author can mend.
-            log.error("%s", message)
-        data = {"contract": text, "method": self._name, "values": values}
-        return kind(message, data=data)
-
-
-def _shown(asks: Iterable[str], values: Mapping[str, Any]) -> dict[str, str]:
-    return dict(_shown_each(asks, values))
-
-
-def _shown_each(
-    asks: Iterable[str], values: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
-    for name in asks:
-        if name == "self":
-            continue
-        try:
-            shown = _repr.repr(values[name])
-        except Exception:  # of a class whose objects cannot be shown
-            shown = f"a {type(values[name]).__name__}"
-        yield name, shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"

@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import quote
 
 from toolserver.childcache import ChildCache
-from toolserver.contracts import checked, invariant_texts
+from toolserver.contractchecks import checked
+from toolserver.contracts import invariant_texts
 from toolserver.errors import MethodNotFound, NotFound, StartError, ToolNotFound
 from toolserver.factories import (
     FactoryTool,

@@ -70,3 +70,9 @@ def test_its_settings_are_those_of_the_operator():
     with toolserver.testing.serve(Greeting, settings=settings) as server:
         assert server.call("greeting.greet", "Voldemort") == "Hello Voldemort!"
         assert server.http.get("/greeting/greet?name=Ann").status_code == 422
+
+
+def test_a_blank_name_breaks_a_contract(server):
+    answer = server.http.get("/greeting/greet?who=%20")
+    assert answer.status_code == 422
+    assert "precondition broken: the name is not blank; got name=''" in answer.text
