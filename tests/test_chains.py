@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import toolserver.testing
-from toolserver import Chain, Request, StandardTool, chain, context, register
+from toolserver import Chain, Request, StandardTool, chain, context, limit, register
 from toolserver.chains import Chains, chain_history, chain_name, declared_chains
 from toolserver.contexts import Var
 
@@ -197,6 +197,21 @@ def test_methods_of_two_objects_are_two_handlers(sums):
     assert sums.run(0) == 2
 
 
+class Pricing(StandardTool):
+    def __init__(self, amount):
+        self.amount = amount
+        self.namespace = "pricing"
+
+    def add(self, value: int) -> int:
+        return value + self.amount
+
+
+def test_a_tool_that_is_made_anew_takes_its_own_place(sums):
+    sums.append(Pricing(1).add)
+    sums.append(Pricing(10).add)
+    assert sums.run(0) == 10
+
+
 def test_only_handlers_can_be_removed(sums):
     with pytest.raises(ValueError, match=r"'test\.sums': <function double .*> is no"):
         sums.remove(double)
@@ -266,6 +281,10 @@ class Priced(StandardTool):
 
     def echo(self, value: str, lang: str = "") -> str:
         return value + lang
+
+    @limit(max_body=200_000)
+    def size(self, data: str) -> int:
+        return len(data)
 
 
 def register_hooks(*handlers, name=REWRITE):
@@ -377,6 +396,39 @@ def test_a_rewritten_host_is_seen_by_all():
     with toolserver.testing.serve(Priced, register_hooks(rename)) as server:
         assert get(server, "/priced/path").text == "inner.test /priced/path"
         assert get(server, "/priced/path", Host="inner.test").status_code == 421
+
+
+def test_the_origin_of_a_page_is_that_of_the_host_it_has_asked_for():
+    def rename(request):
+        return request.replace(host="inner.test")
+
+    call = b'{"jsonrpc": "2.0", "id": 1, "method": "priced.path"}'
+    with toolserver.testing.serve(Priced, register_hooks(rename)) as server:
+
+        def post(origin):
+            headers = {"Content-Type": "application/json", "Origin": origin}
+            return server.http.post("/JSONRPC", data=call, headers=headers)
+
+        assert post(server.url("")).json()["result"] == "inner.test /JSONRPC"
+        assert post("http://inner.test").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/old/size", "/priced/size"])
+def test_a_body_is_bounded_by_the_method_that_gets_it(path):
+    seen = []
+
+    def move(request):
+        seen.append(request.path)
+        return request.replace(path="/priced/size")
+
+    config = {"limits": {"body": 1000}}
+    hooks = register_hooks(move)
+    with toolserver.testing.serve(Priced, hooks, config=config) as server:
+        answer = server.http.post(path, json={"data": "x" * 150_000})
+        assert answer.text == "150000"
+        assert set(seen) == {path}
+        answer = server.http.post(path, json={"data": "x" * 250_000})
+        assert answer.status_code == 413
 
 
 def test_the_query_of_before_is_forgotten():

@@ -16,7 +16,8 @@ from toolserver import NoTuple, Space, StandardTool, chain, notify, register
 from toolserver import universe as shared
 from toolserver import wait as wait_for
 from toolserver.errors import Overload
-from toolserver.tuplespace import SpaceClosed, SpaceFull, Universe
+from toolserver.serverspace import Universe
+from toolserver.tuplespace import SpaceClosed, SpaceFull
 
 
 class Clock:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from toolserver.forms import UploadedFile
     from toolserver.message import Request, Response, redirect
     from toolserver.protocols.base import RPCProtocol, register_protocol
+    from toolserver.serverspace import notify, universe, wait
     from toolserver.services import call, proxy, tool
     from toolserver.tools import (
         InternalTool,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
         limit,
         read_only,
     )
-    from toolserver.tuplespace import NoTuple, Space, notify, universe, wait
+    from toolserver.tuplespace import NoTuple, Space
     from toolserver.web.gateway import register_wsgi
     from toolserver.wrappers import generator, on_error, parser, rest, validate
 
@@ -106,12 +107,13 @@ _MODULES = {
     "toolserver.forms": ("UploadedFile",),
     "toolserver.message": ("Request", "Response", "redirect"),
     "toolserver.protocols.base": ("RPCProtocol", "register_protocol"),
+    "toolserver.serverspace": ("notify", "universe", "wait"),
     "toolserver.services": ("call", "proxy", "tool"),
     "toolserver.tools": (
         *("InternalTool", "StandardTool", "Tool"),
         *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
     ),
-    "toolserver.tuplespace": ("NoTuple", "Space", "notify", "universe", "wait"),
+    "toolserver.tuplespace": ("NoTuple", "Space"),
     "toolserver.web.gateway": ("register_wsgi",),
     "toolserver.wrappers": ("generator", "on_error", "parser", "rest", "validate"),
 }

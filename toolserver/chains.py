@@ -20,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from toolserver.contexts import Context, Var, bind, current
 from toolserver.services import running
+from toolserver.tools import Tool
 
 __all__ = [
     "Chain",
@@ -312,7 +313,9 @@ def _link(handler: Handler) -> _Link:
     owner = getattr(handler, "__self__", None)
     module = getattr(handler, "__module__", None) or type(handler).__module__
     qualname = getattr(handler, "__qualname__", "")
-    key: object = module, qualname, id(owner)
+    # A tool that is made anew takes its own place.
+    whose = owner.namespace if isinstance(owner, Tool) else id(owner)
+    key: object = module, qualname, whose
     if not qualname or "<" in qualname:
         # Lambdas and inner functions share their names.
         key = handler

@@ -4,9 +4,8 @@
 at it; both can wait for one. It is a queue, a shared table and a broadcast in one, and
 who puts and who takes need not know each other.
 
-An element of a pattern is a constant (compared by ``==``), a type, a predicate, or
-``...`` for anything. Of several tuples that fit the one that came first is had; of
-several who wait, the one who came first has it.
+Of several tuples that fit the one that came first is had; of several who wait, the one
+who came first has it.
 
 After David Gelernter, "Generative communication in Linda", 1985.
 """
@@ -16,30 +15,28 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gevent.event import Event
 
-from toolserver.chains import chain
 from toolserver.errors import Overload
-from toolserver.services import services
+from toolserver.tuplepatterns import (
+    Pattern,
+    Tuple,
+    candidates_key,
+    check_pattern,
+    fits,
+    keys,
+)
 
 __all__ = [
     "NoTuple",
     "Space",
     "SpaceClosed",
     "SpaceFull",
-    "Universe",
-    "notify",
-    "universe",
-    "wait",
 ]
-
-Pattern = tuple[Any, ...]
-Tuple = tuple[Any, ...]
 
 #: Expired entries that the heap of times may hold before it is made anew.
 _SLACK = 64
@@ -86,7 +83,7 @@ class _Waiter:
     def wants(self, entry: _Entry) -> bool:
         """Whether an entry fits; a predicate that fails is its owner's to know."""
         try:
-            return _fits(self.pattern, entry.values)
+            return fits(self.pattern, entry.values)
         except Exception as error:
             self.fail(error)
             return False
@@ -256,17 +253,12 @@ class Space:
     def _find(
         self, pattern: Pattern, *, takes: bool, reader: str = ""
     ) -> _Entry | None:
-        if not isinstance(pattern, tuple):
-            raise TypeError(f"pattern: got {type(pattern).__name__}, expected a tuple")
-        for element in pattern:
-            if isinstance(element, types.GenericAlias):
-                # Called like a predicate it would make a value, and fit anything.
-                raise TypeError(f"pattern: got {element!r}, expected a plain class")
+        check_pattern(pattern)
         self._expire()
         for entry in self._candidates(pattern):
             if reader and reader in entry.readers:
                 continue
-            if _fits(pattern, entry.values):
+            if fits(pattern, entry.values):
                 if takes:
                     self._remove(entry)
                 elif reader:
@@ -276,9 +268,7 @@ class Space:
 
     def _candidates(self, pattern: Pattern) -> Iterable[_Entry]:
         """Entries that may fit, in the order of their arrival."""
-        key = _group(pattern)
-        if key[1] is None:
-            key = len(pattern), ...
+        key = candidates_key(pattern)
         return self._groups.get(key, _NONE).values()
 
     def _wait(self, waiter: _Waiter, timeout: float | None) -> _Entry:
@@ -360,7 +350,7 @@ class Space:
 
     def _remove(self, entry: _Entry) -> None:
         del self._entries[entry.number]
-        for key in _groups(entry.values):
+        for key in keys(entry.values):
             group = self._groups[key]
             del group[entry.number]
             if not group:
@@ -369,7 +359,7 @@ class Space:
     def _of(self, entry: _Entry) -> Iterator[OrderedDict[int, _Entry]]:
         """All that lists an entry."""
         yield self._entries
-        for key in _groups(entry.values):
+        for key in keys(entry.values):
             yield self._groups.setdefault(key, OrderedDict())
 
     def _expire(self) -> None:
@@ -395,35 +385,6 @@ class Space:
 _NONE: OrderedDict[int, _Entry] = OrderedDict()
 
 
-def _group(values: Tuple) -> tuple[int, object]:
-    """Length and first element, where that is a text: most often it is a topic."""
-    first = values[0] if values else None
-    if isinstance(first, str):
-        # An enumeration's members that are texts have hashes of their own.
-        return len(values), str.__str__(first)
-    return len(values), None
-
-
-def _groups(values: Tuple) -> list[tuple[int, object]]:
-    key = _group(values)
-    everything = len(values), ...
-    return [everything] if key[1] is None else [everything, key]
-
-
-def _fits(pattern: Pattern, values: Tuple) -> bool:
-    return len(pattern) == len(values) and all(map(_fits_one, pattern, values))
-
-
-def _fits_one(element: Any, value: Any) -> bool:
-    if element is ...:
-        return True
-    if isinstance(element, type | types.UnionType):
-        return isinstance(value, element)
-    if callable(element):
-        return bool(element(value))
-    return bool(element == value)
-
-
 def _show(pattern: Pattern) -> str:
     if pattern and pattern[0] is _NOTICE:
         return f"the topic {pattern[1]!r}"
@@ -432,62 +393,3 @@ def _show(pattern: Pattern) -> str:
 
 def _closed() -> SpaceClosed:
     return SpaceClosed("tuple space: the server stops")
-
-
-class Universe(Space):
-    """The space that the tools of one server share."""
-
-    def __init__(self) -> None:
-        super().__init__(on_removed=chain("system.tuple.removed", tuple).run)
-
-
-class _Universe:
-    """Stands for the universe of the server that makes the running call."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(services().part(Universe), name)
-
-    def __len__(self) -> int:
-        return len(services().part(Universe))
-
-    def __repr__(self) -> str:
-        return "<the universe of the running server>"
-
-
-if TYPE_CHECKING:
-    #: The space that the tools of this server share.
-    universe: Space
-else:
-    universe = _Universe()
-
-
-def notify(topic: str, value: Any = None) -> int:
-    """Tell a value to all in this server process who wait for a topic just now.
-
-    Args:
-        topic: The topic.
-        value: The value.
-
-    Returns:
-        How many have got it.
-    """
-    return services().part(Universe).notify(topic, value)
-
-
-def wait(topic: str, *, timeout: float | None = None) -> Any:
-    """Wait for the next value that is told under a topic from now on.
-
-    Args:
-        topic: The topic.
-        timeout: Seconds to wait; None for no bound.
-
-    Returns:
-        The value.
-
-    Raises:
-        NoTuple: None came in time.
-        SpaceClosed: The server stops.
-    """
-    return services().part(Universe).wait(topic, timeout=timeout)

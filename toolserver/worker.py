@@ -27,10 +27,10 @@ from toolserver.protocols.base import RPCProtocol, registered
 from toolserver.protocols.jsonrpc import JSONRPC
 from toolserver.protocols.xmlrpc import XMLRPC
 from toolserver.registry import Registry
+from toolserver.serverspace import Universe
 from toolserver.services import Services, install
 from toolserver.settings import Settings
 from toolserver.toolsettings import tool_settings
-from toolserver.tuplespace import Universe
 from toolserver.web.app import App
 from toolserver.web.certificates import server_context
 from toolserver.web.gateway import Gateway, configured

@@ -157,5 +157,5 @@ class App:
             Bytes.
         """
         if self._rewrites.handlers:
-            request = self._rewriting.rewritten(request)
+            request = self._rewriting.rewrite(request)
         return self._rest.body_limit(request)

@@ -1,7 +1,8 @@
 """Lets handlers rewrite requests before any tool sees them.
 
 Handlers of the chain ``system.request.rewrite`` may change host, path, query and header
-fields: for virtual hosts, and for URLs that have moved.
+fields: for virtual hosts, and for URLs that have moved. They see a request once more
+if its body is so large that the bound of the method matters that will get it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from urllib.parse import unquote
 import msgspec
 
 from toolserver.chains import Chain, Chains
-from toolserver.contexts import current
 from toolserver.message import Headers, Request
 
 __all__ = ["Rewriting"]
@@ -55,6 +55,7 @@ class Rewriting:
         if changed is request:
             return request
         notes = request.notes
+        notes["host"] = request.host
         if changed.query_string != request.query_string:
             notes.pop("query", None)
         headers = changed.headers
@@ -63,20 +64,6 @@ class Rewriting:
             others = [pair for pair in headers.pairs if pair[0].lower() != "host"]
             headers = Headers([("Host", changed.host), *others])
         return msgspec.structs.replace(changed, headers=headers, notes=notes)
-
-    def rewritten(self, request: Request) -> Request:
-        """What a request was rewritten to, for who has only the one that was sent.
-
-        Args:
-            request: The request as it was sent.
-
-        Returns:
-            The request to answer.
-        """
-        context = current()
-        if context is not None and context.request is not None:
-            return context.request
-        return self.rewrite(request)
 
 
 def _check(changed: Request, sent: Request) -> None:

@@ -105,7 +105,9 @@ class RPC:
         origin = request.headers.get("origin")
         if origin is None or origin in self._origins:
             return
-        if urlsplit(origin).netloc.lower() != request.host:
+        # The host that the browser has asked for, not what it was rewritten to.
+        asked = request.notes.get("host", request.host)
+        if urlsplit(origin).netloc.lower() != asked:
             raise Forbidden("calls from pages of another origin are not allowed")
 
     def _encode(
