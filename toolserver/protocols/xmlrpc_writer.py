@@ -23,6 +23,8 @@ from toolserver.protocols.xmltext import escape, replace_illegal
 
 __all__ = ["write_call", "write_fault", "write_response"]
 
+_TRUE = "<value><boolean>1</boolean></value>"
+_FALSE = "<value><boolean>0</boolean></value>"
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
@@ -98,11 +100,17 @@ def _write(value: Any, add: Callable[[str], None], keeps_none: bool) -> None:
     else:
         add("<value><struct>")
         for name, member in value.items():
-            if member is None and not keeps_none:
-                continue
-            add(f"<member><name>{escape(name)}</name>")
-            _write(member, add, keeps_none)
-            add("</member>")
+            # Most members are scalars: they are spared a call and two parts.
+            write_scalar = _SCALARS.get(member.__class__)
+            if write_scalar is None:
+                add(f"<member><name>{escape(name)}</name>")
+                _write(member, add, keeps_none)
+                add("</member>")
+            elif member is not None or keeps_none:
+                add(
+                    f"<member><name>{escape(name)}</name>"
+                    f"{write_scalar(member)}</member>"
+                )
         add("</struct></value>")
 
 
@@ -111,7 +119,7 @@ def _write_nil(_: None) -> str:
 
 
 def _write_bool(value: bool) -> str:
-    return f"<value><boolean>{value:d}</boolean></value>"
+    return _TRUE if value else _FALSE
 
 
 def _write_int(value: int) -> str:
