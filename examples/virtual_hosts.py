@@ -61,7 +61,8 @@ class VirtualHosts(InternalTool):
         """The path within a host is one below its folder in the server."""
         name = request.host.partition(":")[0]
         folder = self.settings.hosts.get(name)
-        if folder is None:
+        if folder is None or request.raw_path.startswith(f"{folder}/"):
+            # Tools name their own paths in full where they send a browser elsewhere.
             return None
         # The path as it was sent: an encoded slash stays part of a name.
         return request.replace(raw_path=folder + request.raw_path)

@@ -39,7 +39,15 @@ def test_a_host_has_the_greetings_at_its_root(server):
     assert server.http.get("/greet?who=Bob", headers=headers).text == "Hello Bob!"
 
 
-def test_a_rewritten_host_is_still_checked_before(server):
+def test_a_host_follows_where_its_pages_send(server):
+    headers = {"Host": "hello.localhost", "Accept": "text/plain"}
+    answer = server.http.get("/", headers=headers, allow_redirects=False)
+    assert answer.status_code == 303
+    answer = server.http.get(answer.headers["location"], headers=headers)
+    assert answer.text == "Hello World!"
+
+
+def test_a_host_is_checked_before_it_is_rewritten(server):
     answer = server.http.get("/greet?who=Ann", headers={"Host": "evil.test"})
     assert answer.status_code == 421
 
