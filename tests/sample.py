@@ -171,6 +171,9 @@ class Faults(StandardTool):
     def unsendable(self) -> object:
         return object()
 
+    def nan(self) -> float:
+        return float("nan")
+
     def leaves(self) -> None:
         raise SystemExit(1)
 

@@ -25,6 +25,11 @@ class Color(enum.Enum):
     BLUE = "blue"
 
 
+class Mixed(enum.Enum):
+    RED = "red"
+    ONE = 1
+
+
 @dataclasses.dataclass
 class Node:
     name: str
@@ -89,6 +94,9 @@ CASES = [
     (Circle | Square, {"side": 2}, Square(2.0)),
     (list[Circle | Square], [{"radius": 1.5}, {"side": 1}], [Circle(1.5), Square(1.0)]),
     (Circle | None, {"radius": 1}, Circle(1.0)),
+    (Mixed, 1, Mixed.ONE),
+    (Mixed, "red", Mixed.RED),
+    (dict[int, str], {"1": "a"}, {1: "a"}),
     (typing.Annotated[int, msgspec.Meta(ge=1)], 1, 1),
 ]  # fmt: skip
 

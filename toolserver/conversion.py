@@ -84,13 +84,19 @@ def _walk(type_: Type, value: Any, path: str, lax: bool, reason: str) -> Any:
         value = {}
     if kind is Kind.UNION:
         return _walk_union(type_, value, path, lax)
-    if kind is Kind.OBJECT and isinstance(type_.hint, type):
-        if isinstance(value, type_.hint):
-            return value
+    has_class = kind in (Kind.OBJECT, Kind.ENUM) and isinstance(type_.hint, type)
+    if has_class and isinstance(value, type_.hint):
+        return value
+    if kind in (Kind.ENUM, Kind.LITERAL):
+        # msgspec knows no choices of values that differ in type.
+        for choice in type_.values:
+            if choice.__class__ is value.__class__ and choice == value:
+                return type_.hint(value) if kind is Kind.ENUM else value
     elif kind is Kind.MAP and isinstance(value, dict) and len(type_.items) == 2:
         keys, members = type_.items
+        # Where keys are always text, it may stand for what they are.
         return {
-            convert(keys, key, f"key of {path}", lax=lax): convert(
+            convert(keys, key, f"key of {path}", lax=True): convert(
                 members, member, f"{path}[{_show(key)}]", lax=lax
             )
             for key, member in value.items()

@@ -215,5 +215,10 @@ def _run(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
             # A redirect and its like are answers: the work before them is kept.
             answer = signal
     if answer is not None:
-        raise answer
+        try:
+            raise answer
+        finally:
+            # Its traceback holds this frame, which would hold it: a circle that
+            # keeps the request until the garbage collector comes.
+            del answer
     return value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,18 @@ class Lifecycle:
         Raises:
             StartError: A hook failed; the tools that had come as far were stopped.
         """
-        entries = list(self._registry)
+        self.start_tools(list(self._registry))
+
+    def start_tools(self, entries: Sequence[ToolEntry]) -> None:
+        """Run `on_setup` and `on_start` of some tools.
+
+        Args:
+            entries: The tools.
+
+        Raises:
+            StartError: A hook failed; those of the tools that had come as far were
+                stopped.
+        """
         try:
             with self._locked():
                 for entry in entries:
@@ -59,9 +70,23 @@ class Lifecycle:
                 self._started.append(entry)
                 self._run(entry, "on_start", StartError, **entry.options)
         except BaseException:
-            self.stop()
-            self.close()
+            self.stop_tools(entries)
             raise
+
+    def stop_tools(self, entries: Sequence[ToolEntry]) -> None:
+        """Run `on_stop` and `on_close` of some tools, last first.
+
+        Args:
+            entries: The tools; failures of their hooks are logged.
+        """
+        with bind(Context(services=self._services)):
+            for entry in entries:
+                entry.forget_children()
+        for running, hook in ((self._started, "on_stop"), (self._set_up, "on_close")):
+            for entry in reversed(entries):
+                if entry in running:
+                    running.remove(entry)
+                    self._run(entry, hook, None)
 
     def stop(self) -> None:
         """Run `on_stop` of the started tools, last first; failures are logged."""

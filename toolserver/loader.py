@@ -84,6 +84,31 @@ def load_tools(folders: Sequence[Path], *, library: Path | None = None) -> None:
         _import(name, str(file))
 
 
+def import_again(name: str, file: Path) -> None:
+    """Import a file once more, as a new module in the place of the old one.
+
+    Args:
+        name: Name of the module.
+        file: The file, or the folder of a package.
+
+    Raises:
+        StartError: It cannot be imported; the old module is in its place again.
+    """
+    old = {
+        known: module
+        for known, module in sys.modules.items()
+        if known == name or known.startswith(f"{name}.")
+    }
+    for known in old:
+        del sys.modules[known]
+    importlib.invalidate_caches()
+    try:
+        _import(name, str(file))
+    except BaseException:
+        sys.modules.update(old)
+        raise
+
+
 def load_modules(modules: Sequence[str], *, entry_points: bool = False) -> None:
     """Import modules that register tools.
 

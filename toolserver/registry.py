@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -162,6 +162,9 @@ class ToolEntry:
         """Whether a factory made the tool, so that nothing may hold on to it."""
         return isinstance(self.tool, TransientTool)
 
+    def forget_children(self) -> None:
+        """Forget what a factory has made; other tools have nothing to forget."""
+
     @property
     def invariants(self) -> tuple[str, ...]:
         """Texts of what always holds for the tool."""
@@ -197,6 +200,10 @@ class FactoryEntry(ToolEntry):
     factory: FactoryTool
     children: ChildCache[ToolEntry]
 
+    def forget_children(self) -> None:
+        """Forget the tools that it has made."""
+        self.children.clear()
+
     @property
     def guards_files(self) -> bool:
         """Whether the tool, or one that it may make, guards static files."""
@@ -230,6 +237,8 @@ class Registry:
         self._targets: dict[str, Target] = {}
         self._depth = 0
         self._has_factories = False
+        #: Called when tools were replaced: what remembers paths forgets them.
+        self.on_swap: list[Callable[[], None]] = []
 
     def __iter__(self) -> Iterator[ToolEntry]:
         return iter(self._entries.values())
@@ -262,8 +271,7 @@ class Registry:
     def forget_children(self) -> None:
         """Forget the tools of all factories."""
         for entry in self._entries.values():
-            if isinstance(entry, FactoryEntry):
-                entry.children.clear()
+            entry.forget_children()
 
     def add(
         self,
@@ -290,6 +298,43 @@ class Registry:
             StartError: The name is malformed, reserved or taken, or a signature of
                 the tool cannot be used.
         """
+        entry = self.prepare(
+            tool, namespace, source=source, options=options, builtin=builtin
+        )
+        taken = self._entries.get(namespace)
+        if taken is not None:
+            where = f"{source}: " if source else ""
+            raise StartError(
+                f"{where}namespace {namespace!r} is taken by a tool from {taken.source}"
+            )
+        self._insert(entry)
+        return entry
+
+    def prepare(
+        self,
+        tool: Tool,
+        namespace: str,
+        *,
+        source: str = "",
+        options: dict[str, Any] | None = None,
+        builtin: bool = False,
+    ) -> ToolEntry:
+        """Make the entry of a tool that is not to be found yet.
+
+        Args:
+            tool: The tool; its namespace is set.
+            namespace: Its dotted name; empty for the root.
+            source: Where it was registered, for error messages.
+            options: What its `on_start` is given.
+            builtin: Whether it may take a name that belongs to the server.
+
+        Returns:
+            Its entry, for `swap`.
+
+        Raises:
+            StartError: The name is malformed or reserved, or a signature of the tool
+                cannot be used.
+        """
         where = f"{source}: " if source else ""
         if _NAMESPACE.fullmatch(namespace) is None:
             raise StartError(
@@ -301,11 +346,6 @@ class Registry:
             raise StartError(
                 f"{where}namespace {namespace!r}: {first!r} belongs to the server"
             )
-        taken = self._entries.get(namespace)
-        if taken is not None:
-            raise StartError(
-                f"{where}namespace {namespace!r} is taken by a tool from {taken.source}"
-            )
         if isinstance(tool, TransientTool):
             raise StartError(
                 f"{where}namespace {namespace!r}: a {type(tool).__name__} is made by a "
@@ -313,13 +353,32 @@ class Registry:
             )
         if isinstance(tool, FactoryTool):
             check_factory(type(tool))
-            self._has_factories = True
         tool.namespace = namespace
-        entry = self._entry_of(tool, source=source, options=options or {})
-        self._entries[namespace] = entry
+        return self._entry_of(tool, source=source, options=options or {})
+
+    def _insert(self, entry: ToolEntry) -> None:
+        self._entries[entry.namespace] = entry
         self._depth = max(self._depth, len(_parts(entry)))
         self._targets.update((target.name, target) for target in entry.methods.values())
-        return entry
+        self._has_factories = self._has_factories or isinstance(entry.tool, FactoryTool)
+
+    def swap(self, old: Iterable[ToolEntry], new: Iterable[ToolEntry]) -> None:
+        """Put tools in the place of others, from one moment to the next.
+
+        Calls that run in the old ones are not touched.
+
+        Args:
+            old: The tools to take out.
+            new: The tools to put in.
+        """
+        for entry in old:
+            del self._entries[entry.namespace]
+            for target in entry.methods.values():
+                del self._targets[target.name]
+        for entry in new:
+            self._insert(entry)
+        for forget in self.on_swap:
+            forget()
 
     def _entry_of(self, tool: Tool, **facts: Any) -> ToolEntry:
         if isinstance(tool, FactoryTool):

@@ -1,10 +1,11 @@
 """The server process: what ``tsctl start`` executes.
 
 ``python -m toolserver.serve --home DIR`` serves in the foreground until SIGTERM or
-SIGINT; SIGUSR1 reopens the logs. With ``--reload`` it watches its files. A change is
-tried in another process first (``--check``): if it fails there, the old code goes on
-serving and the error is shown; else this process ends its work and executes itself
-anew, so that pid and lock stay.
+SIGINT; SIGUSR1 reopens the logs. With ``--reload`` it watches its files. Changed
+files of tools are loaded again in this process. Any other change is tried in another
+process first (``--check``): if it fails there, the old code goes on serving and the
+error is shown; else this process ends its work and executes itself anew, so that pid
+and lock stay.
 """
 
 # Patched before anything else is imported that could keep an unpatched name.
@@ -182,7 +183,7 @@ class _ServerProcess:
         if watch is None:
             self._stopping.wait()
         else:
-            self._wait_for_good_change(watch)
+            self._wait_for_good_change(watch, worker)
         write_state(self._home, replace(state, phase="stopping"))
         worker.stop()
         log.info("stopped")
@@ -264,8 +265,15 @@ class _ServerProcess:
         home = self._home
         return Watch([home.settings_file, home.lib, home.wsgi, *worker.folders])
 
-    def _wait_for_good_change(self, watch: Watch) -> None:
+    def _wait_for_good_change(self, watch: Watch, worker: Worker) -> None:
         while changed := watch.wait(self._stopping):
+            if worker.has_loaded(changed):
+                for file in changed:
+                    try:
+                        worker.reload(file)
+                    except StartError as error:
+                        log.error("%s; the old code goes on serving", error)
+                continue
             names = ", ".join(path.name for path in changed)
             try:
                 check(self._home, arguments(self._given))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from toolserver.message import Request
 from toolserver.protocols.base import RPCProtocol, registered
 from toolserver.protocols.jsonrpc import JSONRPC
 from toolserver.protocols.xmlrpc import XMLRPC
-from toolserver.registry import Registry
+from toolserver.registry import Registry, ToolEntry
+from toolserver.reloading import ToolReloader
 from toolserver.serverspace import Universe
 from toolserver.services import Services, install
 from toolserver.settings import Settings
+from toolserver.tools import Tool
 from toolserver.toolsettings import tool_settings
 from toolserver.web.app import App
 from toolserver.web.certificates import server_context
@@ -174,6 +177,46 @@ class Worker:
         """
         self._build()
 
+    def has_loaded(self, files: Iterable[Path]) -> bool:
+        """Whether all of some files are files of tools, so that `reload` suffices.
+
+        Args:
+            files: The files; of a package, its folder.
+        """
+        loaded = {
+            path.resolve()
+            for name, path in loader.tool_files(self.folders).items()
+            if name in sys.modules
+        }
+        return all(file.resolve() in loaded for file in files)
+
+    def reload(self, file: Path) -> list[str]:
+        """Load a changed file of tools; calls that are running end on the old code.
+
+        Args:
+            file: The file.
+
+        Returns:
+            The namespaces of its tools.
+
+        Raises:
+            StartError: The server has not loaded the file, or it cannot be loaded
+                again; then the old code goes on serving.
+        """
+        for name, known in loader.tool_files(self.folders).items():
+            if known.resolve() == file.resolve() and name in sys.modules:
+                break
+        else:
+            raise StartError(f"{file}: no file of tools that the server has loaded")
+        timeout = self.settings.server.stop_timeout
+        reloader = ToolReloader(
+            self.registry,
+            self._lifecycle,
+            self._make_entry,
+            lambda: self.http.wait_for_running(timeout),
+        )
+        return reloader.reload(name, known)
+
     def stop(self, timeout: float | None = None) -> None:
         """Close the port, let running calls end, and run the tools' hooks.
 
@@ -236,19 +279,9 @@ class Worker:
         system.max_calls = self.settings.limits.batch
         self.registry.add(system, "system", builtin=True)
         for declaration in declarations:
-            cls = declaration.cls
-            try:
-                tool = cls()
-            except TypeError as error:
-                raise StartError(
-                    f"{declaration.source}: {cls.__name__} cannot be made: {error}"
-                ) from error
-            namespace = declaration.namespace
-            tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
-            tool.settings = self._settings_of(cls.settings, namespace)
             self.registry.add(
-                tool,
-                namespace,
+                self._make_tool(declaration),
+                declaration.namespace,
                 source=declaration.source,
                 options=declaration.options,
             )
@@ -262,6 +295,26 @@ class Worker:
                 if self._configuration is not None:
                     where = f"{self._configuration.origin('tool', namespace)}: "
                 raise StartError(f'{where}[tool."{namespace}"]: no such tool{hint}')
+
+    def _make_tool(self, declaration: Declaration) -> Tool:
+        cls, namespace = declaration.cls, declaration.namespace
+        try:
+            tool = cls()
+        except TypeError as error:
+            raise StartError(
+                f"{declaration.source}: {cls.__name__} cannot be made: {error}"
+            ) from error
+        tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
+        tool.settings = self._settings_of(cls.settings, namespace)
+        return tool
+
+    def _make_entry(self, declaration: Declaration) -> ToolEntry:
+        return self.registry.prepare(
+            self._make_tool(declaration),
+            declaration.namespace,
+            source=declaration.source,
+            options=declaration.options,
+        )
 
     def _checks_contracts(self, namespace: str) -> bool:
         server = self.settings.server

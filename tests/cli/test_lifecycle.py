@@ -230,17 +230,23 @@ def test_reload(home):
     assert f"{tool}:9: SyntaxError" in log.read_text()
     assert get(first["url"], "/shop/orders/place?item=book") == "1 book"
 
+    # A changed tool takes the place of the old one in the running server.
     tool.write_text(TOOL.replace('f"{count} {item}"', '"new"'))
-    wait_for(lambda: log.read_text().count("serving on http") == 2)
-    second = wait_for(lambda: (it := status(home))["running"] and it)
-    assert second["pid"] == first["pid"]
-    assert get(second["url"], "/shop/orders/place?item=book") == "new"
-
-    # It loads, but does not start: the next change mends it.
+    wait_for(lambda: "loaded again: shop.orders" in log.read_text())
+    assert status(home)["url"] == first["url"]
+    assert get(first["url"], "/shop/orders/place?item=book") == "new"
     tool.write_text(TOOL + "    def on_start(self):\n        raise OSError('no')\n")
+    wait_for(lambda: "on_start failed: OSError: no" in log.read_text())
+    assert get(first["url"], "/shop/orders/place?item=book") == "new"
+
+    # For other changes the process starts anew. The new one does not start: the
+    # next change mends it.
+    (home / "tools" / "more.py").write_text("more = 1")
     wait_for(lambda: "waiting for a change" in log.read_text())
     tool.write_text(TOOL)
-    wait_for(lambda: status(home)["running"])
+    second = wait_for(lambda: (it := status(home))["running"] and it)
+    assert second["pid"] == first["pid"]
+    assert get(second["url"], "/shop/orders/place?item=book") == "1 book"
     # The lock has come along.
     assert "already running" in run(home, "start", "--port", "0").err
     assert run(home, "stop").code == 0

@@ -308,11 +308,17 @@ def test_several_calls_at_once(proxy):
     multi.sample.types.int_(1)
     multi.sample.faults.raises()
     multi.sample.types.str_("a")
+    multi.sample.faults.unsendable()
+    multi.sample.faults.nan()
     results = multi()
     assert results[0] == 1
     with pytest.raises(xmlrpc.client.Fault, match="broken"):
         results[1]
     assert results[2] == "a"
+    with pytest.raises(xmlrpc.client.Fault, match="cannot be sent"):
+        results[3]
+    with pytest.raises(xmlrpc.client.Fault, match="cannot be sent"):
+        results[4]
 
 
 def test_several_calls_are_bounded_and_not_nested(proxy):

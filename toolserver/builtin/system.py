@@ -13,6 +13,7 @@ from toolserver.contracts import invariant_texts
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
 from toolserver.methods import Parameter
 from toolserver.plain import to_plain
+from toolserver.protocols.xmlrpc_writer import write_response
 from toolserver.registry import Target
 from toolserver.services import services
 from toolserver.tools import InternalTool, expose, read_only
@@ -191,7 +192,13 @@ class SystemTool(InternalTool):
             outcome = services().dispatcher.call(Call(name, params))
             error = outcome.error
             if error is None:
-                return [to_plain(outcome.value)]
+                try:
+                    value = to_plain(outcome.value)
+                    # What cannot be sent is to spoil its own result alone.
+                    write_response(value)
+                    return [value]
+                except ToolserverError as unsendable:
+                    error = unsendable
         return {"faultCode": error.code, "faultString": error.message}
 
 

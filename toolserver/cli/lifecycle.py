@@ -61,7 +61,7 @@ def _setting_switches(command: Callable[..., None]) -> Callable[..., None]:
             "--reload",
             "reloads",
             is_flag=True,
-            help="Start anew when a tool or the configuration changes; a change that "
+            help="Load changed tools again, start anew on other changes; a change that "
             "cannot be loaded is reported, and the old code goes on serving.",
         ),
     ]

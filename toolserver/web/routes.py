@@ -116,6 +116,7 @@ class Routes:
         self._registry = registry
         self._failure = failure
         self._exact: dict[str, Route | None] = {}
+        registry.on_swap.append(self._exact.clear)
 
     def exact(self, request: Request) -> Route | None:
         """Find a method whose tool and name are the whole path.

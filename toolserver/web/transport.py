@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from gevent import get_hub
 from gevent.event import Event
 
 from toolserver.message import Request
 from toolserver.settings import Limits, ServerSettings
-from toolserver.web.connection import Connection
+from toolserver.web.connection import BUSY, Connection
 from toolserver.web.exchange import Handler
 from toolserver.web.listeners import open_listener, remove_unix_socket
 from toolserver.web.parser import HeadParser
@@ -40,6 +41,8 @@ _ACCEPTS, _ACCEPTS_SHARED = 64, 1
 _REFUSED = 100
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPT_PAUSE = 0.2
+#: Seconds between two looks at whether old requests have ended.
+_DRAIN_STEP = 0.02
 _READ = 1
 
 
@@ -283,6 +286,20 @@ class HTTPServer:
             connection.check_time(now, self._interval)
 
     # --- stop
+
+    def wait_for_running(self, timeout: float) -> None:
+        """Wait until the requests that are running now have ended.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        running = [(c, c.requests) for c in self._connections if c.state == BUSY]
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and any(
+            connection.state == BUSY and connection.requests == number
+            for connection, number in running
+        ):
+            gevent.sleep(_DRAIN_STEP)
 
     def stop(self, timeout: float) -> None:
         """Close the port, let running requests end, then cut what remains.
