@@ -562,3 +562,22 @@ def test_statements_finds_the_line_of_each_key(data):
     tomllib.loads(text)
     found = {each.path: each.line for each in statements(text) if not each.is_header}
     assert found == where
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("", ()),
+        ("a.example", ("a.example",)),
+        ("a.example, b.example", ("a.example", "b.example")),
+        ('["a.example", "b.example"]', ("a.example", "b.example")),
+    ],
+)
+def test_a_list_is_given_between_commas_or_as_in_the_file(text, hosts):
+    environment = {"TOOLSERVER_SERVER__HOSTS": text}
+    assert load(environment=environment).settings.server.hosts == hosts
+
+
+def test_a_list_that_is_not_closed_is_refused():
+    with pytest.raises(SettingsError, match=r"TOOLSERVER_SERVER__HOSTS: .* no JSON"):
+        load(environment={"TOOLSERVER_SERVER__HOSTS": '["a"'})

@@ -10,6 +10,8 @@ import gevent
 import pytest
 
 import toolserver.testing
+from toolserver import chain
+from toolserver.contexts import Context, bind
 from toolserver.declarations import declared
 from toolserver.errors import StartError
 from toolserver.settings import ServerSettings, Settings
@@ -176,6 +178,36 @@ def test_tools_and_methods_that_are_gone_are_gone(sample):
     sample.write("three")
     sample.worker.reload(sample.file)
     assert get(sample, "version") == "three"
+
+
+def test_handlers_of_chains_go_with_the_code_that_added_them(sample):
+    handlers = """
+from toolserver import chain
+
+def handler(value):
+    return value + ["VERSION"]
+
+chain("reloading.test", list).append(handler)
+"""
+    text = TOOL.replace("NAME", sample.name)
+
+    def run():
+        with bind(Context(services=sample.worker.services)):
+            return chain("reloading.test", list).run([])
+
+    sample.write_text((text + handlers).replace("VERSION", "one"))
+    sample.worker.reload(sample.file)
+    assert run() == ["one"]
+    sample.write_text((text + handlers).replace("VERSION", "two"))
+    sample.worker.reload(sample.file)
+    assert run() == ["two"]
+    sample.write_text(handlers.replace("VERSION", "bad") + "raise ValueError")
+    with pytest.raises(StartError):
+        sample.worker.reload(sample.file)
+    assert run() == ["two"]
+    sample.write_text(text)
+    sample.worker.reload(sample.file)
+    assert run() == []
 
 
 def test_only_files_of_tools_are_loaded_again(sample, tmp_path):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from toolserver.contexts import Context, Var, bind, current
@@ -84,6 +84,9 @@ class Links:
             self.handlers = (*self.handlers, link)
 
 
+Snapshot = Mapping[str, tuple[_Link, ...]]
+
+
 class Chains:
     """The chains of one server."""
 
@@ -117,6 +120,33 @@ class Chains:
             for link in source.handlers:
                 if modules is None or link.handler.__module__ in modules:
                     links.add(link)
+
+    def snapshot(self) -> Snapshot:
+        """The handlers of all chains as they are now, for `restore`."""
+        return {name: links.handlers for name, links in self._links.items()}
+
+    def restore(self, before: Snapshot) -> None:
+        """Take back what was added or removed since a snapshot.
+
+        Args:
+            before: The snapshot.
+        """
+        for name, links in self._links.items():
+            links.handlers = before.get(name, ())
+
+    def drop_unrenewed(self, before: Snapshot, module: str) -> None:
+        """Take out the handlers of a module that it has not added again.
+
+        Args:
+            before: A snapshot from before it was loaded again.
+            module: The name of the module.
+        """
+        for name, old in before.items():
+            gone = {id(link) for link in old if link.handler.__module__ == module}
+            links = self._links[name]
+            links.handlers = tuple(
+                link for link in links.handlers if id(link) not in gone
+            )
 
     def failures(self) -> dict[str, dict[str, int]]:
         """How often handlers have failed, by chains and their own full names."""

@@ -60,7 +60,7 @@ def checked(type_: Any, value: Any, *, from_text: bool = False) -> Any:
     """
     info = _bare(inspect.type_info(type_))
     if from_text and isinstance(info, _LISTS):
-        value = [item.strip() for item in value.split(",") if item.strip()]
+        value = _list_of(value)
     try:
         found = msgspec.convert(
             value, type_, strict=not from_text, dec_hook=_convert_further
@@ -77,6 +77,16 @@ def checked(type_: Any, value: Any, *, from_text: bool = False) -> Any:
     if isinstance(found, float) and not math.isfinite(found):
         raise Unfit(f"got {found}, expected {expected(type_)}")
     return found
+
+
+def _list_of(text: str) -> Any:
+    """A list as TOML and JSON write it, or its items between commas."""
+    if text.lstrip().startswith("["):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise Unfit(f"got {_shown(text)}, which is no JSON") from error
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def expected(type_: Any) -> str:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from toolserver.chains import Chains
 from toolserver.declarations import Declaration, declared
 from toolserver.errors import StartError
 from toolserver.lifecycle import Lifecycle
@@ -33,6 +34,7 @@ class ToolReloader:
     Args:
         registry: The tools of the server.
         lifecycle: Runs their hooks.
+        chains: The chains, to which they may add handlers.
         make_entry: Makes a tool, with its settings, out of its declaration; the
             registry does not know it yet.
         wait_for_running: Waits until the requests that are running now have ended,
@@ -43,11 +45,13 @@ class ToolReloader:
         self,
         registry: Registry,
         lifecycle: Lifecycle,
+        chains: Chains,
         make_entry: Callable[[Declaration], ToolEntry],
         wait_for_running: Callable[[], None],
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
+        self._chains = chains
         self._make_entry = make_entry
         self._wait_for_running = wait_for_running
 
@@ -71,6 +75,7 @@ class ToolReloader:
         old = [self._registry.entry(declaration.namespace) for declaration in gone]
         # So that what the new file does not register any more is gone.
         declared[:] = [d for d in before if d.cls.__module__ != name]
+        handlers = self._chains.snapshot()
         try:
             import_again(name, file)
             new = self._make_entries([d for d in declared if d.cls.__module__ == name])
@@ -78,9 +83,11 @@ class ToolReloader:
             self._lifecycle.start_tools(new)
         except BaseException:
             declared[:] = before
+            self._chains.restore(handlers)
             sys.modules[name] = module
             raise
         self._registry.swap(old, new)
+        self._chains.drop_unrenewed(handlers, name)
         namespaces = sorted(entry.namespace for entry in new)
         log.info("%s: loaded again: %s", file, ", ".join(namespaces) or "no tools")
         self._wait_for_running()

@@ -212,6 +212,7 @@ class Worker:
         reloader = ToolReloader(
             self.registry,
             self._lifecycle,
+            self.services.part(Chains),
             self._make_entry,
             lambda: self.http.wait_for_running(timeout),
         )
