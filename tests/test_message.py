@@ -1,5 +1,7 @@
 """Requests and responses as values."""
 
+from urllib.parse import parse_qsl
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +128,15 @@ def test_replaced_paths_and_queries_read_back(path, query):
     assert changed.raw_path.isascii()
     assert dict(changed.query) == query
     assert changed.replace(raw_path=changed.raw_path).path == path
+
+
+@given(st.text(alphabet="ab=&+%20é;", max_size=30))
+def test_fields_are_parted_as_the_standard_library_does(text):
+    query = Request(query_string=text).query
+    pairs = parse_qsl(text, keep_blank_values=True)
+    assert {name: query.get_all(name) for name in query} == {
+        name: [value for other, value in pairs if other == name] for name, _ in pairs
+    }
 
 
 def test_fields_show_themselves():
