@@ -28,6 +28,7 @@ import gevent
 
 from toolserver.calls import Call, Outcome
 from toolserver.contexts import Context, bind, current
+from toolserver.entries import BoundWrapper, Target
 from toolserver.errors import (
     ApplicationError,
     CallTimeout,
@@ -36,7 +37,7 @@ from toolserver.errors import (
     ToolFault,
     ToolserverError,
 )
-from toolserver.registry import BoundWrapper, Registry, Target
+from toolserver.registry import Registry
 
 __all__ = ["Dispatcher"]
 

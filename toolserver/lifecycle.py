@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from toolserver.contexts import Context, bind
+from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
-from toolserver.registry import Registry, ToolEntry
+from toolserver.registry import Registry
 from toolserver.tools import overrides
 
 __all__ = ["Lifecycle"]

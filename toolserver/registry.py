@@ -10,36 +10,22 @@ import difflib
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
-from toolserver.childcache import ChildCache
-from toolserver.contractchecks import checked
-from toolserver.contracts import invariant_texts
+from toolserver.entries import FactoryEntry, Target, ToolEntry, make_entry
 from toolserver.errors import MethodNotFound, NotFound, StartError, ToolNotFound
 from toolserver.factories import (
     FactoryTool,
     TransientTool,
     check_factory,
-    close_child,
-    factories_below,
     listed_keys,
     make_child,
-    transaction_of,
 )
-from toolserver.methods import MethodSpec
-from toolserver.tools import (
-    Tool,
-    describe_rest_method,
-    describe_tool,
-    wrappers_of,
-)
-from toolserver.wrappers import Wrapper
+from toolserver.tools import Tool
 
-__all__ = ["BoundWrapper", "FactoryEntry", "Registry", "Target", "ToolEntry"]
+__all__ = ["Registry"]
 
 log = logging.getLogger("toolserver.registry")
 
@@ -56,163 +42,6 @@ _LISTED_PER_FACTORY = 100
 _LISTED = 1000
 #: Keys in one name: each level of a factory of factories costs memory.
 _DEEPEST = 64
-
-
-@dataclass(frozen=True)
-class BoundWrapper:
-    """A wrapper of one tool, ready to be called.
-
-    Attributes:
-        wrapper: What it is for.
-        function: The bound method.
-    """
-
-    wrapper: Wrapper
-    function: Callable[..., Any]
-
-
-class Target:
-    """One method of one tool: what a full name leads to.
-
-    Attributes:
-        name: The full name.
-        tool: The tool.
-        spec: What is known of the method.
-        function: The bound method, between the checks of its contracts where the
-            server checks them.
-        exported: Whether it may be called from outside the process.
-        tool_validators: Validators of the whole tool.
-        method_validators: Validators of the method.
-        timeout: Seconds after which a call is ended; None for no bound.
-        transaction: Makes the context manager of a transaction; None if the tool
-            has none.
-        is_guarded: Whether any of the last four is there.
-    """
-
-    __slots__ = (
-        "exported",
-        "function",
-        "is_guarded",
-        "method_validators",
-        "name",
-        "spec",
-        "timeout",
-        "tool",
-        "tool_validators",
-        "transaction",
-    )
-
-    def __init__(
-        self,
-        tool: Tool,
-        spec: MethodSpec,
-        validators: list[BoundWrapper],
-        call_timeout: float | None,
-        function: Callable[..., Any] | None = None,
-    ) -> None:
-        self.tool = tool
-        self.spec = spec
-        self.name = f"{tool.namespace}.{spec.name}" if tool.namespace else spec.name
-        self.function: Callable[..., Any] = function or getattr(tool, spec.attribute)
-        self.exported = spec.exported
-        self.tool_validators = [v for v in validators if not v.wrapper.method]
-        self.method_validators = [
-            v for v in validators if v.wrapper.method == spec.attribute
-        ]
-        own = spec.limit.timeout
-        self.timeout = call_timeout if own is None else own
-        self.transaction: Callable[[], AbstractContextManager[None]] | None = (
-            transaction_of(tool)
-        )
-        self.is_guarded = bool(
-            validators or self.timeout is not None or self.transaction is not None
-        )
-
-    def __repr__(self) -> str:
-        return f"<Target {self.name}>"
-
-
-@dataclass(frozen=True)
-class ToolEntry:
-    """A tool in the registry.
-
-    Attributes:
-        namespace: Its dotted name.
-        tool: The tool.
-        source: Where it was registered, ``file:line``.
-        options: What its `on_start` is given.
-        methods: What can be called, by name.
-        wrappers: Its wrappers, the most specific class first.
-        rest_methods: Methods for REST alone, by name and verb.
-        endpoints: What answers over REST, by name; filled by the routes. It is here
-            so that it goes with the tool.
-    """
-
-    namespace: str
-    tool: Tool
-    source: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    methods: dict[str, Target] = field(default_factory=dict)
-    wrappers: list[BoundWrapper] = field(default_factory=list)
-    rest_methods: dict[str, dict[str, Target]] = field(default_factory=dict)
-    endpoints: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_transient(self) -> bool:
-        """Whether a factory made the tool, so that nothing may hold on to it."""
-        return isinstance(self.tool, TransientTool)
-
-    def forget_children(self) -> None:
-        """Forget what a factory has made; other tools have nothing to forget."""
-
-    @property
-    def invariants(self) -> tuple[str, ...]:
-        """Texts of what always holds for the tool."""
-        return invariant_texts(type(self.tool))
-
-    @property
-    def file_validators(self) -> list[BoundWrapper]:
-        """What guards the static files below the tool's path."""
-        return [bound for bound in self.wrappers if bound.wrapper.protocol == "FILES"]
-
-    @property
-    def guards_files(self) -> bool:
-        """Whether the tool, or one that it may make, guards static files."""
-        return bool(self.file_validators)
-
-    @property
-    def path(self) -> str:
-        """The path of the tool's URL, with a slash at its end."""
-        parts = [part for part in self.namespace.split(".") if part]
-        # Keys may hold what names of registered tools may not.
-        return "/" + "".join(f"{quote(part)}/" for part in parts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FactoryEntry(ToolEntry):
-    """A factory in the registry.
-
-    Attributes:
-        factory: The tool.
-        children: The tools that it has made, by key.
-    """
-
-    factory: FactoryTool
-    children: ChildCache[ToolEntry]
-
-    def forget_children(self) -> None:
-        """Forget the tools that it has made."""
-        self.children.clear()
-
-    @property
-    def guards_files(self) -> bool:
-        """Whether the tool, or one that it may make, guards static files."""
-        return bool(self.file_validators) or any(
-            wrapper.protocol == "FILES"
-            for factory in factories_below(type(self.factory))
-            for child in factory.children
-            for wrapper, _, _ in wrappers_of(child)
-        )
 
 
 class Registry:
@@ -354,7 +183,7 @@ class Registry:
         if isinstance(tool, FactoryTool):
             check_factory(type(tool))
         tool.namespace = namespace
-        return self._entry_of(tool, source=source, options=options or {})
+        return self._entry_of(tool, source, options)
 
     def _insert(self, entry: ToolEntry) -> None:
         self._entries[entry.namespace] = entry
@@ -380,53 +209,17 @@ class Registry:
         for forget in self.on_swap:
             forget()
 
-    def _entry_of(self, tool: Tool, **facts: Any) -> ToolEntry:
-        if isinstance(tool, FactoryTool):
-            children = tool._children = ChildCache(tool, _close)
-            entry: ToolEntry = FactoryEntry(
-                tool.namespace, tool, factory=tool, children=children, **facts
-            )
-        else:
-            entry = ToolEntry(tool.namespace, tool, **facts)
-        self._fill(entry)
-        return entry
-
-    def _fill(self, entry: ToolEntry) -> None:
-        tool = entry.tool
-        for_rest = []
-        for wrapper, function, name in wrappers_of(type(tool)):
-            # From a static method's function to a bound one alike.
-            bound = BoundWrapper(wrapper, function.__get__(tool, type(tool)))
-            if wrapper.role == "rest":
-                for_rest.append((bound, name))
-            else:
-                entry.wrappers.append(bound)
-        # Unlike the other wrappers all of them apply: as written, a base's first.
-        validators = [
-            bound
-            for bound in reversed(entry.wrappers)
-            if bound.wrapper.role == "validate" and bound.wrapper.protocol != "FILES"
-        ]
-
+    def _entry_of(
+        self, tool: Tool, source: str, options: dict[str, Any] | None = None
+    ) -> ToolEntry:
         check = self._checks_contracts
-        checks = check is not None and check(tool.namespace)
-
-        def target(
-            spec: MethodSpec, function: Callable[..., Any] | None = None
-        ) -> Target:
-            own = [v for v in validators if v.wrapper.method in ("", spec.attribute)]
-            made = Target(tool, spec, own, self._call_timeout, function)
-            if checks:
-                made.function = checked(made.function, tool, spec.attribute, made.name)
-            return made
-
-        for name, spec in describe_tool(type(tool)).items():
-            entry.methods[name] = target(spec)
-        for bound, name in for_rest:
-            verbs = entry.rest_methods.setdefault(bound.wrapper.name or name, {})
-            spec = describe_rest_method(bound.function, name)
-            for verb in bound.wrapper.verbs:
-                verbs.setdefault(verb, target(spec, bound.function))
+        return make_entry(
+            tool,
+            source=source,
+            options=options,
+            call_timeout=self._call_timeout,
+            checks_contracts=check is not None and check(tool.namespace),
+        )
 
     def entry(self, namespace: str) -> ToolEntry:
         """Find a tool.
@@ -544,13 +337,7 @@ class Registry:
         if key in entry.rest_methods or (method is not None and method.exported):
             where = entry.namespace or "the root tool"
             raise NotFound(f"{where}: {key!r} is a method, not a key")
-        return self._entry_of(make_child(entry.factory, key), source=entry.source)
-
-
-def _close(entry: ToolEntry) -> None:
-    if isinstance(entry, FactoryEntry):
-        entry.children.clear()
-    close_child(entry.tool)
+        return self._entry_of(make_child(entry.factory, key), entry.source)
 
 
 def _parts(entry: ToolEntry) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from toolserver.chains import Chains
 from toolserver.declarations import Declaration, declared
+from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
 from toolserver.lifecycle import Lifecycle
 from toolserver.loader import import_again
-from toolserver.registry import Registry, ToolEntry
+from toolserver.registry import Registry
 
 __all__ = ["ToolReloader"]
 

@@ -20,6 +20,7 @@ from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
 from toolserver.declarations import Declaration, declared
 from toolserver.dispatcher import Dispatcher
+from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.lifecycle import Lifecycle
@@ -27,7 +28,7 @@ from toolserver.message import Request
 from toolserver.protocols.base import RPCProtocol, registered
 from toolserver.protocols.jsonrpc import JSONRPC
 from toolserver.protocols.xmlrpc import XMLRPC
-from toolserver.registry import Registry, ToolEntry
+from toolserver.registry import Registry
 from toolserver.reloading import ToolReloader
 from toolserver.serverspace import Universe
 from toolserver.services import Services, install

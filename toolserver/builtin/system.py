@@ -10,11 +10,11 @@ from typing import Any
 
 from toolserver.calls import Call
 from toolserver.contracts import invariant_texts
+from toolserver.entries import Target
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
 from toolserver.methods import Parameter
 from toolserver.plain import to_plain
 from toolserver.protocols.xmlrpc_writer import write_response
-from toolserver.registry import Target
 from toolserver.services import services
 from toolserver.tools import InternalTool, expose, read_only
 from toolserver.types import Kind, Type

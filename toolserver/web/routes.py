@@ -13,15 +13,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from toolserver.calls import Call
+from toolserver.entries import BoundWrapper, FactoryEntry, Target, ToolEntry
 from toolserver.errors import NotFound, ToolserverError
 from toolserver.message import Request
-from toolserver.registry import (
-    BoundWrapper,
-    FactoryEntry,
-    Registry,
-    Target,
-    ToolEntry,
-)
+from toolserver.registry import Registry
 
 __all__ = ["Endpoint", "Generator", "Route", "Routes"]
 

@@ -1,0 +1,266 @@
+"""What the registry holds of a tool: its entry, and what each name leads to.
+
+Everything about a method that does not change from call to call is prepared here once,
+when its tool is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from toolserver.childcache import ChildCache
+from toolserver.contractchecks import checked
+from toolserver.contracts import invariant_texts
+from toolserver.factories import (
+    FactoryTool,
+    TransientTool,
+    close_child,
+    factories_below,
+    transaction_of,
+)
+from toolserver.methods import MethodSpec
+from toolserver.tools import (
+    Tool,
+    describe_rest_method,
+    describe_tool,
+    wrappers_of,
+)
+from toolserver.wrappers import Wrapper
+
+__all__ = ["BoundWrapper", "FactoryEntry", "Target", "ToolEntry", "make_entry"]
+
+
+@dataclass(frozen=True)
+class BoundWrapper:
+    """A wrapper of one tool, ready to be called.
+
+    Attributes:
+        wrapper: What it is for.
+        function: The bound method.
+    """
+
+    wrapper: Wrapper
+    function: Callable[..., Any]
+
+
+class Target:
+    """One method of one tool: what a full name leads to.
+
+    Attributes:
+        name: The full name.
+        tool: The tool.
+        spec: What is known of the method.
+        function: The bound method, between the checks of its contracts where the
+            server checks them.
+        exported: Whether it may be called from outside the process.
+        tool_validators: Validators of the whole tool.
+        method_validators: Validators of the method.
+        timeout: Seconds after which a call is ended; None for no bound.
+        transaction: Makes the context manager of a transaction; None if the tool
+            has none.
+        is_guarded: Whether any of the last four is there.
+    """
+
+    __slots__ = (
+        "exported",
+        "function",
+        "is_guarded",
+        "method_validators",
+        "name",
+        "spec",
+        "timeout",
+        "tool",
+        "tool_validators",
+        "transaction",
+    )
+
+    def __init__(
+        self,
+        tool: Tool,
+        spec: MethodSpec,
+        validators: list[BoundWrapper],
+        call_timeout: float | None,
+        function: Callable[..., Any] | None = None,
+    ) -> None:
+        self.tool = tool
+        self.spec = spec
+        self.name = f"{tool.namespace}.{spec.name}" if tool.namespace else spec.name
+        self.function: Callable[..., Any] = function or getattr(tool, spec.attribute)
+        self.exported = spec.exported
+        self.tool_validators = [v for v in validators if not v.wrapper.method]
+        self.method_validators = [
+            v for v in validators if v.wrapper.method == spec.attribute
+        ]
+        own = spec.limit.timeout
+        self.timeout = call_timeout if own is None else own
+        self.transaction: Callable[[], AbstractContextManager[None]] | None = (
+            transaction_of(tool)
+        )
+        self.is_guarded = bool(
+            validators or self.timeout is not None or self.transaction is not None
+        )
+
+    def __repr__(self) -> str:
+        return f"<Target {self.name}>"
+
+
+@dataclass(frozen=True)
+class ToolEntry:
+    """A tool in the registry.
+
+    Attributes:
+        namespace: Its dotted name.
+        tool: The tool.
+        source: Where it was registered, ``file:line``.
+        options: What its `on_start` is given.
+        methods: What can be called, by name.
+        wrappers: Its wrappers, the most specific class first.
+        rest_methods: Methods for REST alone, by name and verb.
+        endpoints: What answers over REST, by name; filled by the routes. It is here
+            so that it goes with the tool.
+    """
+
+    namespace: str
+    tool: Tool
+    source: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    methods: dict[str, Target] = field(default_factory=dict)
+    wrappers: list[BoundWrapper] = field(default_factory=list)
+    rest_methods: dict[str, dict[str, Target]] = field(default_factory=dict)
+    endpoints: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether a factory made the tool, so that nothing may hold on to it."""
+        return isinstance(self.tool, TransientTool)
+
+    def forget_children(self) -> None:
+        """Forget what a factory has made; other tools have nothing to forget."""
+
+    @property
+    def invariants(self) -> tuple[str, ...]:
+        """Texts of what always holds for the tool."""
+        return invariant_texts(type(self.tool))
+
+    @property
+    def file_validators(self) -> list[BoundWrapper]:
+        """What guards the static files below the tool's path."""
+        return [bound for bound in self.wrappers if bound.wrapper.protocol == "FILES"]
+
+    @property
+    def guards_files(self) -> bool:
+        """Whether the tool, or one that it may make, guards static files."""
+        return bool(self.file_validators)
+
+    @property
+    def path(self) -> str:
+        """The path of the tool's URL, with a slash at its end."""
+        parts = [part for part in self.namespace.split(".") if part]
+        # Keys may hold what names of registered tools may not.
+        return "/" + "".join(f"{quote(part)}/" for part in parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactoryEntry(ToolEntry):
+    """A factory in the registry.
+
+    Attributes:
+        factory: The tool.
+        children: The tools that it has made, by key.
+    """
+
+    factory: FactoryTool
+    children: ChildCache[ToolEntry]
+
+    def forget_children(self) -> None:
+        """Forget the tools that it has made."""
+        self.children.clear()
+
+    @property
+    def guards_files(self) -> bool:
+        """Whether the tool, or one that it may make, guards static files."""
+        return bool(self.file_validators) or any(
+            wrapper.protocol == "FILES"
+            for factory in factories_below(type(self.factory))
+            for child in factory.children
+            for wrapper, _, _ in wrappers_of(child)
+        )
+
+
+def make_entry(
+    tool: Tool,
+    *,
+    source: str,
+    options: dict[str, Any] | None = None,
+    call_timeout: float | None = None,
+    checks_contracts: bool = False,
+) -> ToolEntry:
+    """Make the entry of a tool and prepare its methods.
+
+    Args:
+        tool: The tool; it has its namespace.
+        source: Where it was registered.
+        options: What its `on_start` is given.
+        call_timeout: Seconds after which a call is ended where its method says
+            nothing else; None for no bound.
+        checks_contracts: Whether the contracts of the tool are checked.
+
+    Returns:
+        The entry.
+
+    Raises:
+        StartError: A signature of the tool cannot be used.
+    """
+    facts: dict[str, Any] = {"source": source, "options": options or {}}
+    if isinstance(tool, FactoryTool):
+        children = tool._children = ChildCache(tool, _close)
+        entry: ToolEntry = FactoryEntry(
+            tool.namespace, tool, factory=tool, children=children, **facts
+        )
+    else:
+        entry = ToolEntry(tool.namespace, tool, **facts)
+    _fill(entry, call_timeout, checks_contracts)
+    return entry
+
+
+def _fill(entry: ToolEntry, call_timeout: float | None, checks: bool) -> None:
+    tool = entry.tool
+    for_rest = []
+    for wrapper, function, name in wrappers_of(type(tool)):
+        # From a static method's function to a bound one alike.
+        bound = BoundWrapper(wrapper, function.__get__(tool, type(tool)))
+        if wrapper.role == "rest":
+            for_rest.append((bound, name))
+        else:
+            entry.wrappers.append(bound)
+    # Unlike the other wrappers all of them apply: as written, a base's first.
+    validators = [
+        bound
+        for bound in reversed(entry.wrappers)
+        if bound.wrapper.role == "validate" and bound.wrapper.protocol != "FILES"
+    ]
+
+    def target(spec: MethodSpec, function: Callable[..., Any] | None = None) -> Target:
+        own = [v for v in validators if v.wrapper.method in ("", spec.attribute)]
+        made = Target(tool, spec, own, call_timeout, function)
+        if checks:
+            made.function = checked(made.function, tool, spec.attribute, made.name)
+        return made
+
+    for name, spec in describe_tool(type(tool)).items():
+        entry.methods[name] = target(spec)
+    for bound, name in for_rest:
+        verbs = entry.rest_methods.setdefault(bound.wrapper.name or name, {})
+        spec = describe_rest_method(bound.function, name)
+        for verb in bound.wrapper.verbs:
+            verbs.setdefault(verb, target(spec, bound.function))
+
+
+def _close(entry: ToolEntry) -> None:
+    if isinstance(entry, FactoryEntry):
+        entry.children.clear()
+    close_child(entry.tool)
