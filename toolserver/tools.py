@@ -210,6 +210,7 @@ class Tool(metaclass=ToolMeta, framework=True):
     _exports_all: ClassVar[bool] = False
 
     @expose
+    @read_only
     def list_methods(self) -> list[str]:
         """List the methods that may be called.
 
