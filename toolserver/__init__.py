@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from toolserver.services import call, proxy, tool
     from toolserver.tools import (
         InternalTool,
+        ObsoleteTool,
         StandardTool,
         Tool,
         destructive,
@@ -53,6 +54,7 @@ __all__ = [
     "InternalTool",
     "Markup",
     "NoTuple",
+    "ObsoleteTool",
     "Outcome",
     "RPCProtocol",
     "Redirect",
@@ -110,7 +112,7 @@ _MODULES = {
     "toolserver.serverspace": ("notify", "universe", "wait"),
     "toolserver.services": ("call", "proxy", "tool"),
     "toolserver.tools": (
-        *("InternalTool", "StandardTool", "Tool"),
+        *("InternalTool", "ObsoleteTool", "StandardTool", "Tool"),
         *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
     ),
     "toolserver.tuplespace": ("NoTuple", "Space"),

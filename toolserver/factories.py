@@ -17,7 +17,14 @@ from typing import Any, ClassVar, final
 from toolserver.childcache import ChildCache
 from toolserver.contexts import Context, bind, current
 from toolserver.errors import NotFound, StartError
-from toolserver.tools import StandardTool, Tool, describe_tool, hidden, overrides
+from toolserver.tools import (
+    StandardTool,
+    Tool,
+    describe_tool,
+    has_transaction,
+    hidden,
+    overrides,
+)
 
 __all__ = ["FactoryTool", "TransientFactoryTool", "TransientTool"]
 
@@ -33,7 +40,7 @@ class TransientTool(StandardTool, framework=True):
 
     Its `on_start` runs once it was made, its `on_close` when it is forgotten; calls
     that are still running then go on. `on_setup` and `on_stop` are not run. Calls run
-    in the transaction of the factory, unless the tool overrides `transaction`.
+    in the transaction of the factory, unless the tool has its own.
 
     Attributes:
         key: The key for which it was made.
@@ -201,7 +208,7 @@ def make_child(factory: FactoryTool, key: str) -> TransientTool:
         # A logger of its own would stay for as long as the process runs.
         child.log = factory.log
         if overrides(type(child), "on_start"):
-            own = overrides(type(child), "transaction")
+            own = has_transaction(type(child))
             with (
                 bind(_fresh_context(child, "on_start")),
                 child.transaction() if own else nullcontext(),
@@ -245,7 +252,7 @@ def transaction_of(tool: Tool) -> Callable[[], AbstractContextManager[None]] | N
     Returns:
         The tool's own hook, or that of the nearest factory above it, or None.
     """
-    while not overrides(type(tool), "transaction"):
+    while not has_transaction(type(tool)):
         if not isinstance(tool, TransientTool):
             return None
         tool = tool.parent

@@ -18,7 +18,7 @@ from toolserver.contexts import Context, bind
 from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
 from toolserver.registry import Registry
-from toolserver.tools import overrides
+from toolserver.tools import has_transaction, overrides
 
 __all__ = ["Lifecycle"]
 
@@ -125,7 +125,7 @@ class Lifecycle:
         context = Context(services=self._services).nested(tool, hook)
         try:
             with bind(context):
-                if in_transaction and overrides(type(tool), "transaction"):
+                if in_transaction and has_transaction(type(tool)):
                     with tool.transaction():
                         function(**options)
                 else:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import logging
 from abc import ABCMeta
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar, overload
 
 from toolserver.contracts import (
@@ -20,13 +20,16 @@ from toolserver.contracts import (
     is_invariant,
     require_texts,
 )
-from toolserver.errors import StartError
+from toolserver.errors import Obsolete, StartError
 from toolserver.methods import Limit, MethodSpec, Parameter, describe_method
+from toolserver.transactions import HOOKS as TRANSACTION_HOOKS
+from toolserver.transactions import hooked_transaction
 from toolserver.types import Type
 from toolserver.wrappers import NOTE, Wrapper
 
 __all__ = [
     "InternalTool",
+    "ObsoleteTool",
     "StandardTool",
     "Tool",
     "describe_tool",
@@ -243,8 +246,22 @@ class Tool(metaclass=ToolMeta, framework=True):
         """Let go of what the tool holds; runs last, outside a transaction."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """A context manager around each call, to commit or to abort its work."""
-        return nullcontext()
+        """A context manager around each call: it commits, or aborts on an exception.
+
+        By default it calls `begin`, `commit` and `abort`. One instance serves many
+        calls at once: what belongs to one of them is kept in a local variable or in a
+        `Var`, not on the instance.
+        """
+        return hooked_transaction(self)
+
+    def begin(self) -> None:
+        """Begin the transaction of a call."""
+
+    def commit(self) -> None:
+        """Keep what the call has done; what it raises is the call's failure."""
+
+    def abort(self) -> None:
+        """Undo what the call has done."""
 
 
 class StandardTool(Tool, framework=True):
@@ -257,6 +274,27 @@ class InternalTool(Tool, framework=True):
     """A tool for other tools: it exports only what is marked with `expose`."""
 
 
+class ObsoleteTool(StandardTool, framework=True):
+    """Stands where a tool was: each call of its old methods says that they are gone.
+
+    Attributes:
+        obsolete: The names of the methods, and what to tell callers: the successor.
+    """
+
+    obsolete: ClassVar[Mapping[str, str]] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        text = type(self).obsolete.get(name)
+        if text is None:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+        def gone(*args: Any, **kwargs: Any) -> None:
+            where = f"{self.namespace}.{name}" if self.namespace else name
+            raise Obsolete(f"{where} is obsolete: {text}")
+
+        return gone
+
+
 def overrides(cls: type[Tool], hook: str) -> bool:
     """Whether a tool class defines a hook itself.
 
@@ -265,6 +303,15 @@ def overrides(cls: type[Tool], hook: str) -> bool:
         hook: Name of a method of `Tool`.
     """
     return getattr(cls, hook) is not getattr(Tool, hook)
+
+
+def has_transaction(cls: type[Tool]) -> bool:
+    """Whether calls of a tool run in a transaction of its own.
+
+    Args:
+        cls: The tool's class.
+    """
+    return any(overrides(cls, hook) for hook in TRANSACTION_HOOKS)
 
 
 def wrappers_of(cls: type[Tool]) -> Iterator[tuple[Wrapper, Callable[..., Any], str]]:
@@ -318,8 +365,26 @@ def describe_tool(cls: type[Tool]) -> dict[str, MethodSpec]:
                 f"both exported as {spec.name!r}"
             )
         methods[spec.name] = spec
+    if issubclass(cls, ObsoleteTool):
+        for name, text in cls.obsolete.items():
+            methods[name] = _describe_obsolete(name, text)
     cls._described = methods  # type: ignore[attr-defined]  # a cache of this function
     return methods
+
+
+def _describe_obsolete(name: str, text: str) -> MethodSpec:
+    """What is known of a method that is gone: it takes whatever it is given."""
+    anything = Type(Any)
+    return MethodSpec(
+        name=name,
+        attribute=name,
+        parameters=(),
+        positional=0,
+        rest=Parameter("args", anything, required=True),
+        extra=Parameter("kwargs", anything, required=True),
+        returns=anything,
+        doc=f"Obsolete: {text}",
+    )
 
 
 def describe_rest_method(function: Callable[..., Any], attribute: str) -> MethodSpec:
