@@ -23,6 +23,8 @@ from toolserver.dispatcher import Dispatcher
 from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
 from toolserver.home import Home
+from toolserver.http.certificates import server_context
+from toolserver.http.transport import HTTPServer
 from toolserver.lifecycle import Lifecycle
 from toolserver.message import Request
 from toolserver.protocols.base import RPCProtocol, registered
@@ -36,14 +38,12 @@ from toolserver.settings import Settings
 from toolserver.tools import Tool
 from toolserver.toolsettings import tool_settings
 from toolserver.web.app import App
-from toolserver.web.certificates import server_context
 from toolserver.web.gateway import Gateway, configured
 from toolserver.web.gateway import registered as applications
 from toolserver.web.hosts import HostCheck
 from toolserver.web.rest import REST
 from toolserver.web.rpc import RPC
 from toolserver.web.static import StaticFiles
-from toolserver.web.transport import HTTPServer
 
 __all__ = ["Worker"]
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs  # noqa: E402
 import gevent  # noqa: E402
 from gevent.event import Event  # noqa: E402
 
+from toolserver.http.transport import HTTPServer  # noqa: E402
+from toolserver.http.wsgi_server import WSGIHandler  # noqa: E402
 from toolserver.settings import Limits, ServerSettings  # noqa: E402
-from toolserver.web.transport import HTTPServer  # noqa: E402
-from toolserver.web.wsgi_server import WSGIHandler  # noqa: E402
 
 TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 

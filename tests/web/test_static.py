@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolserver.errors import Overload
+from toolserver.http.transport import HTTPServer
 from toolserver.message import FileBody, Headers, Request, Response
 from toolserver.settings import Limits, ServerSettings, StaticSettings
 from toolserver.web.conditional import format_date
@@ -29,7 +30,6 @@ from toolserver.web.files import ListedFile, open_file
 from toolserver.web.listings import listing
 from toolserver.web.mediatypes import media_type_of
 from toolserver.web.static import StaticFiles
-from toolserver.web.transport import HTTPServer
 
 TEXT = b"Hello, file!\n"
 LARGE = bytes(range(256)) * 1024

@@ -1,1 +1,1 @@
-"""The web faces of the server: transport, routing, REST, RPC, static files."""
+"""The application: the way of a request to REST, RPC, files or a mounted one."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from toolserver.contexts import current
 from toolserver.errors import StartError
+from toolserver.http.wsgi_server import WSGIHandler
 from toolserver.message import Request, Response
-from toolserver.web.wsgi_server import WSGIHandler
 
 __all__ = ["Application", "Gateway", "configured", "register_wsgi", "registered"]
 

@@ -20,9 +20,9 @@ from urllib.parse import unquote
 
 import httptools
 
+from toolserver.http.refused import Refused
 from toolserver.message import Headers
 from toolserver.settings import Limits
-from toolserver.web.refused import Refused
 
 __all__ = ["CHUNKED", "Head", "HeadParser"]
 

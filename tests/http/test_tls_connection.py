@@ -10,9 +10,9 @@ import pytest
 import requests
 import trustme
 
-from tests.web.raw_http import GET, Client, echo, serving, wait_for
+from tests.http.raw_http import GET, Client, echo, serving, wait_for
+from toolserver.http.transport import HTTPServer
 from toolserver.message import FileBody, Request, Response
-from toolserver.web.transport import HTTPServer
 
 
 @pytest.fixture(scope="module")

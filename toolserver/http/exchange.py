@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 from gevent import get_hub
 
 from toolserver.errors import AlreadyDone
-from toolserver.message import FileBody, Request, Response
-from toolserver.web.refused import Refused
-from toolserver.web.reply import (
+from toolserver.http.refused import Refused
+from toolserver.http.reply import (
     CLOSE,
     KEEP_ALIVE,
     PERSISTENT,
@@ -28,10 +27,11 @@ from toolserver.web.reply import (
     has_no_body,
     refusal,
 )
+from toolserver.message import FileBody, Request, Response
 
 if TYPE_CHECKING:
-    from toolserver.web.bodies import StreamedBody
-    from toolserver.web.parser import Head
+    from toolserver.http.bodies import StreamedBody
+    from toolserver.http.parser import Head
 
 __all__ = ["ClientGone", "Exchange", "Handler", "Wire"]
 

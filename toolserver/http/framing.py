@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
+from toolserver.http.refused import Refused
 from toolserver.settings import Limits
-from toolserver.web.refused import Refused
 
 __all__ = ["ChunkedDecoder", "Decoder", "LengthDecoder"]
 

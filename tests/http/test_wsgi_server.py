@@ -8,8 +8,8 @@ from wsgiref.validate import validator
 import pytest
 import requests
 
-from tests.web.raw_http import GET, HOST, Client, ask, serving, wait_for
-from toolserver.web.wsgi_server import FileWrapper, WSGIHandler
+from tests.http.raw_http import GET, HOST, Client, ask, serving, wait_for
+from toolserver.http.wsgi_server import FileWrapper, WSGIHandler
 
 
 def hello(environ, start_response):

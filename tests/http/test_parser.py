@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolserver.http.parser import CHUNKED, Head, HeadParser
+from toolserver.http.refused import Refused
 from toolserver.settings import Limits
-from toolserver.web.parser import CHUNKED, Head, HeadParser
-from toolserver.web.refused import Refused
 
 HEAD = (
     b"POST /a%20b/%C3%BC?x=1&y=%2F HTTP/1.1\r\n"

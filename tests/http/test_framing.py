@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolserver.http.framing import ChunkedDecoder, LengthDecoder
+from toolserver.http.refused import Refused
 from toolserver.settings import Limits
-from toolserver.web.framing import ChunkedDecoder, LengthDecoder
-from toolserver.web.refused import Refused
 
 BODY = b'4\r\nWiki\r\nA;name=v;q="x y"\r\npedia in\r\n\r\n0\r\nExpires: now\r\n\r\n'
 

@@ -22,12 +22,12 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.web.raw_http import GET, HOST, Client, ask, echo, serving, wait_for
+from tests.http.raw_http import GET, HOST, Client, ask, echo, serving, wait_for
 from toolserver.errors import AlreadyDone, StartError
+from toolserver.http.refused import BodyRefused
+from toolserver.http.transport import HTTPServer
 from toolserver.message import FileBody, Request, Response
 from toolserver.settings import Limits, ServerSettings
-from toolserver.web.refused import BodyRefused
-from toolserver.web.transport import HTTPServer
 
 
 def post(body: bytes, *, fields: bytes = b"", path: bytes = b"/") -> bytes:

@@ -1,7 +1,7 @@
 """The HTTP server: listens, accepts, keeps time, starts and stops.
 
-What happens on one connection is told in `toolserver.web.connection`, who runs the
-requests in `toolserver.web.pools`.
+What happens on one connection is told in `toolserver.http.connection`, who runs the
+requests in `toolserver.http.pools`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import gevent
 from gevent import get_hub
 from gevent.event import Event
 
+from toolserver.http.connection import BUSY, Connection
+from toolserver.http.exchange import Handler
+from toolserver.http.listeners import open_listener, remove_unix_socket
+from toolserver.http.parser import HeadParser
+from toolserver.http.pools import Pool
+from toolserver.http.reply import ReplyHeads
+from toolserver.http.tls_connection import TLSConnection
 from toolserver.message import Request
 from toolserver.settings import Limits, ServerSettings
-from toolserver.web.connection import BUSY, Connection
-from toolserver.web.exchange import Handler
-from toolserver.web.listeners import open_listener, remove_unix_socket
-from toolserver.web.parser import HeadParser
-from toolserver.web.pools import Pool
-from toolserver.web.reply import ReplyHeads
-from toolserver.web.tls_connection import TLSConnection
 
 __all__ = ["HTTPServer", "Handler", "is_local"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from toolserver.web.framing import Decoder
-from toolserver.web.refused import BodyRefused, Refused
+from toolserver.http.framing import Decoder
+from toolserver.http.refused import BodyRefused, Refused
 
 __all__ = ["ByteSource", "StreamedBody"]
 

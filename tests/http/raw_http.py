@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from toolserver.http.transport import HTTPServer
 from toolserver.message import Request, Response
 from toolserver.settings import Limits, ServerSettings
-from toolserver.web.transport import HTTPServer
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -40,19 +40,19 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from toolserver.http.bodies import StreamedBody
+from toolserver.http.exchange import Exchange
+from toolserver.http.framing import ChunkedDecoder, Decoder, LengthDecoder
+from toolserver.http.parser import CHUNKED, Head
+from toolserver.http.refused import Refused
+from toolserver.http.reply import refusal
+from toolserver.http.streams import RECEIVE, Stream
 from toolserver.message import Request
-from toolserver.web.bodies import StreamedBody
-from toolserver.web.exchange import Exchange
-from toolserver.web.framing import ChunkedDecoder, Decoder, LengthDecoder
-from toolserver.web.parser import CHUNKED, Head
-from toolserver.web.refused import Refused
-from toolserver.web.reply import refusal
-from toolserver.web.streams import RECEIVE, Stream
 
 if TYPE_CHECKING:
     import _socket
 
-    from toolserver.web.transport import HTTPServer
+    from toolserver.http.transport import HTTPServer
 
 __all__ = ["Connection"]
 

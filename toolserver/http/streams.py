@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
 
+from toolserver.http.exchange import ClientGone
 from toolserver.message import FileBody
-from toolserver.web.exchange import ClientGone
 
 if TYPE_CHECKING:
     import _socket
 
-    from toolserver.web.transport import HTTPServer
+    from toolserver.http.transport import HTTPServer
 
 __all__ = ["RECEIVE", "Stream"]
 

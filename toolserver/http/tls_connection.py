@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 
+from toolserver.http.connection import HEAD, IDLE, Connection
 from toolserver.message import FileBody
-from toolserver.web.connection import HEAD, IDLE, Connection
 
 if TYPE_CHECKING:
     import _socket
 
-    from toolserver.web.transport import HTTPServer
+    from toolserver.http.transport import HTTPServer
 
 __all__ = ["TLSConnection"]
 

@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from toolserver.errors import AlreadyDone
+from toolserver.http.exchange import Exchange
+from toolserver.http.parser import Head
+from toolserver.http.reply import check_field
 from toolserver.message import FileBody, Request, Response
-from toolserver.web.exchange import Exchange
-from toolserver.web.parser import Head
-from toolserver.web.reply import check_field
 
 __all__ = ["FileWrapper", "WSGIHandler", "environ_of"]
 

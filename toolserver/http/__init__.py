@@ -1,0 +1,1 @@
+"""The HTTP server: sockets, request heads and bodies, replies; knows no tools."""
