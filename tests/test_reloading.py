@@ -14,7 +14,9 @@ from toolserver import chain
 from toolserver.contexts import Context, bind
 from toolserver.declarations import declared
 from toolserver.errors import StartError
+from toolserver.protocols import base
 from toolserver.settings import ServerSettings, Settings
+from toolserver.web import gateway
 from toolserver.worker import Worker
 
 TOOL = """
@@ -217,6 +219,59 @@ def test_only_files_of_tools_are_loaded_again(sample, tmp_path):
         sample.worker.reload(other)
     assert sample.worker.has_loaded([sample.file])
     assert not sample.worker.has_loaded([sample.file, other])
+
+
+OTHERS = {
+    "an application": """
+from toolserver import register_wsgi
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"VERSION"]
+
+register_wsgi("NAME", app)
+""",
+    "a protocol": """
+from toolserver import register_protocol
+
+class Protocol:
+    prefix = "NAME"
+    content_type = "text/plain"
+
+    def decode(self, request):
+        return []
+
+    def encode(self, request, outcomes):
+        return b"VERSION"
+
+register_protocol(Protocol())
+""",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_a_file_that_offers_more_than_tools_asks_for_a_new_start(
+    tmp_path, monkeypatch, other
+):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("toolserver.web.gateway.registered", [])
+    monkeypatch.setattr("toolserver.worker.applications", gateway.registered)
+    monkeypatch.setattr("toolserver.protocols.base.registered", [])
+    monkeypatch.setattr("toolserver.worker.codecs", base.registered)
+    before = list(declared)
+    declared.clear()
+    home = toolserver.testing.Home(tmp_path)
+    home.create()
+    sample = Sample(home)
+    sample.write_text(other.replace("NAME", sample.name))
+    worker = Worker(Settings(server=ServerSettings(port=0)), home)
+    try:
+        worker.check()
+        assert sample.name in sys.modules
+        assert not worker.has_loaded([sample.file])
+    finally:
+        sys.modules.pop(sample.name, None)
+        declared[:] = before
 
 
 def test_no_call_is_lost_while_code_is_replaced(sample):

@@ -27,7 +27,8 @@ from toolserver.http.certificates import server_context
 from toolserver.http.transport import HTTPServer
 from toolserver.lifecycle import Lifecycle
 from toolserver.message import Request
-from toolserver.protocols.base import RPCProtocol, registered
+from toolserver.protocols.base import RPCProtocol
+from toolserver.protocols.base import registered as codecs
 from toolserver.protocols.jsonrpc import JSONRPC
 from toolserver.protocols.xmlrpc import XMLRPC
 from toolserver.registry import Registry
@@ -181,13 +182,18 @@ class Worker:
     def has_loaded(self, files: Iterable[Path]) -> bool:
         """Whether all of some files are files of tools, so that `reload` suffices.
 
+        What else a file offers, a WSGI application or a protocol, does not change
+        with its tools: such a file asks for a new start.
+
         Args:
             files: The files; of a package, its folder.
         """
+        offering = self._gateway.modules | {type(codec).__module__ for codec in codecs}
+        fixed = {name.partition(".")[0] for name in offering}
         loaded = {
             path.resolve()
             for name, path in loader.tool_files(self.folders).items()
-            if name in sys.modules
+            if name in sys.modules and name not in fixed
         }
         return all(file.resolve() in loaded for file in files)
 
@@ -348,21 +354,23 @@ class Worker:
 
     def _build_app(self) -> App:
         settings = self.settings
-        codecs: list[RPCProtocol] = [
+        protocols: list[RPCProtocol] = [
             XMLRPC(settings.limits, settings.xmlrpc),
             JSONRPC(settings.limits),
-            *registered,
+            *codecs,
         ]
-        self._rpc = RPC(self.dispatcher, codecs, logs_calls=settings.log.rpc)
+        self._rpc = RPC(self.dispatcher, protocols, logs_calls=settings.log.rpc)
         static = settings.static
-        gateway = Gateway([*applications, *configured(settings.wsgi.applications)])
+        self._gateway = Gateway(
+            [*applications, *configured(settings.wsgi.applications)]
+        )
         return App(
             self.services,
             hosts=HostCheck(settings.server),
             rpc=self._rpc,
             rest=REST(self.registry, self.dispatcher, settings=settings),
             static=StaticFiles(self.home.www, static) if static.enabled else None,
-            gateway=gateway or None,
+            gateway=self._gateway or None,
         )
 
     def _warn(self) -> None:

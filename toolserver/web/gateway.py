@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +34,13 @@ class Application:
         name: What it is called.
         application: The WSGI application.
         mount: The path below which it stands, without a slash at its end.
+        module: Name of the module that offers it.
     """
 
     name: str
     application: Any
     mount: str
+    module: str = ""
 
 
 #: The applications that were registered in this process, in order.
@@ -63,7 +66,8 @@ def register_wsgi(name: str, app: Any, *, mount: str = "") -> None:
         raise TypeError(
             f"register_wsgi: got mount {mount!r}, expected a path like /shop"
         )
-    registered.append(Application(name, app, mount or PREFIX + name))
+    module = sys._getframe(1).f_globals.get("__name__", "")
+    registered.append(Application(name, app, mount or PREFIX + name, module))
 
 
 def configured(lines: Iterable[str]) -> list[Application]:
@@ -95,7 +99,8 @@ def configured(lines: Iterable[str]) -> list[Application]:
             ) from error
         if not callable(app):
             raise StartError(f"wsgi.applications: {target}: cannot be called")
-        found.append(Application(where, app, where if is_mount else PREFIX + where))
+        mount = where if is_mount else PREFIX + where
+        found.append(Application(where, app, mount, module))
     return found
 
 
@@ -117,16 +122,21 @@ class Gateway:
     Args:
         applications: The applications; the longest mount point that fits is used.
 
+    Attributes:
+        modules: Names of the modules that offer them.
+
     Raises:
         StartError: Two have one mount point.
     """
 
     def __init__(self, applications: Iterable[Application]) -> None:
         self._handlers: dict[str, _Mounted] = {}
+        self.modules: set[str] = set()
         for application in applications:
             mount = application.mount
             if mount in self._handlers:
                 raise StartError(f"wsgi: two applications are mounted at {mount}")
+            self.modules.add(application.module)
             environ = {"SCRIPT_NAME": mount}
             self._handlers[mount] = _Mounted(application.application, environ)
         self._longest_first = sorted(self._handlers, key=len, reverse=True)
