@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import environment, load, machine, rows, servers
+from benchmarks import commits, environment, load, machine, rows, servers
 from benchmarks.report import Line, Missing, measures_table, results_table
 from benchmarks.rounds import Run, say
 
@@ -37,9 +37,12 @@ def main() -> None:
     os.sched_setaffinity(0, run.cpus.load)
     about = describe(run)
     lines: list[Line | Missing] = []
-    for name in options.rows:
-        say(f"{name}:")
-        lines += importlib.import_module(f"benchmarks.rows.{name}").measure(run)
+    if options.against is not None:
+        lines += commits.measure(run, options.against)
+    else:
+        for name in options.rows:
+            say(f"{name}:")
+            lines += importlib.import_module(f"benchmarks.rows.{name}").measure(run)
     text = f"{about}\n{results_table(lines)}"
     if run.measures:
         text += f"\n{measures_table(run.measures)}"
@@ -61,6 +64,11 @@ def parse(known: list[str]) -> argparse.Namespace:
         "--seconds", type=int, default=1, help="of each round; default: 1"
     )
     parser.add_argument("--connections", type=int, default=32, help="default: 32")
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help="compare with an earlier commit instead of with the peers",
+    )
     parser.add_argument(
         "--readme", action="store_true", help="show the result in README.md, too"
     )

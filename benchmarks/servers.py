@@ -59,19 +59,31 @@ class Toolserver:
     Attributes:
         access_log: Whether it writes one.
         settings: Further settings, as names and values of the environment.
+        source: The checkout whose package runs; this one if None.
     """
 
     access_log: bool = False
     settings: tuple[tuple[str, str], ...] = ()
+    source: Path | None = None
 
     def command(self, folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+        # The working directory must not go before the checkout that was asked for.
+        path = {
+            "PYTHONPATH": str(self.source or HERE.parent),
+            "PYTHONSAFEPATH": "1",
+        }
         tsctl = [sys.executable, "-m", "toolserver", "--home", str(folder)]
-        subprocess.run([*tsctl, "init"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*tsctl, "init"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | path,
+        )
         shutil.copytree(HERE / "ours" / "tools", folder / "tools", dirs_exist_ok=True)
         write_files(folder / "www")
         access = {"TOOLSERVER_LOG__ACCESS": str(self.access_log).lower()}
         start = [*tsctl, "start", "--foreground", "--port", str(port)]
-        return start, access | dict(self.settings)
+        return start, access | path | dict(self.settings)
 
 
 @dataclass(frozen=True)
