@@ -117,6 +117,7 @@ class ToolEntry:
         tool: The tool.
         source: Where it was registered, ``file:line``.
         options: What its `on_start` is given.
+        is_builtin: Whether it is a part of the server.
         methods: What can be called, by name.
         wrappers: Its wrappers, the most specific class first.
         rest_methods: Methods for REST alone, by name and verb.
@@ -128,6 +129,7 @@ class ToolEntry:
     tool: Tool
     source: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    is_builtin: bool = False
     methods: dict[str, Target] = field(default_factory=dict)
     wrappers: list[BoundWrapper] = field(default_factory=list)
     rest_methods: dict[str, dict[str, Target]] = field(default_factory=dict)
@@ -196,6 +198,7 @@ def make_entry(
     *,
     source: str,
     options: dict[str, Any] | None = None,
+    is_builtin: bool = False,
     call_timeout: float | None = None,
     checks_contracts: bool = False,
 ) -> ToolEntry:
@@ -205,6 +208,7 @@ def make_entry(
         tool: The tool; it has its namespace.
         source: Where it was registered.
         options: What its `on_start` is given.
+        is_builtin: Whether it is a part of the server.
         call_timeout: Seconds after which a call is ended where its method says
             nothing else; None for no bound.
         checks_contracts: Whether the contracts of the tool are checked.
@@ -215,7 +219,11 @@ def make_entry(
     Raises:
         StartError: A signature of the tool cannot be used.
     """
-    facts: dict[str, Any] = {"source": source, "options": options or {}}
+    facts: dict[str, Any] = {
+        "source": source,
+        "options": options or {},
+        "is_builtin": is_builtin,
+    }
     if isinstance(tool, FactoryTool):
         children = tool._children = ChildCache(tool, _close)
         entry: ToolEntry = FactoryEntry(

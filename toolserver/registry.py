@@ -109,7 +109,7 @@ class Registry:
         *,
         source: str = "",
         options: dict[str, Any] | None = None,
-        builtin: bool = False,
+        is_builtin: bool = False,
     ) -> ToolEntry:
         """Add a tool.
 
@@ -118,7 +118,8 @@ class Registry:
             namespace: Its dotted name; empty for the root.
             source: Where it was registered, for error messages.
             options: What its `on_start` is given.
-            builtin: Whether it may take a name that belongs to the server.
+            is_builtin: Whether it is a part of the server, and may have one of the
+                server's names.
 
         Returns:
             Its entry.
@@ -128,7 +129,7 @@ class Registry:
                 the tool cannot be used.
         """
         entry = self.prepare(
-            tool, namespace, source=source, options=options, builtin=builtin
+            tool, namespace, source=source, options=options, is_builtin=is_builtin
         )
         taken = self._entries.get(namespace)
         if taken is not None:
@@ -146,7 +147,7 @@ class Registry:
         *,
         source: str = "",
         options: dict[str, Any] | None = None,
-        builtin: bool = False,
+        is_builtin: bool = False,
     ) -> ToolEntry:
         """Make the entry of a tool that is not to be found yet.
 
@@ -155,7 +156,8 @@ class Registry:
             namespace: Its dotted name; empty for the root.
             source: Where it was registered, for error messages.
             options: What its `on_start` is given.
-            builtin: Whether it may take a name that belongs to the server.
+            is_builtin: Whether it is a part of the server, and may have one of the
+                server's names.
 
         Returns:
             Its entry, for `swap`.
@@ -171,7 +173,7 @@ class Registry:
                 "underscores, in parts joined by dots"
             )
         first = namespace.partition(".")[0]
-        if first in RESERVED and not builtin:
+        if first in RESERVED and not is_builtin:
             raise StartError(
                 f"{where}namespace {namespace!r}: {first!r} belongs to the server"
             )
@@ -183,7 +185,7 @@ class Registry:
         if isinstance(tool, FactoryTool):
             check_factory(type(tool))
         tool.namespace = namespace
-        return self._entry_of(tool, source, options)
+        return self._entry_of(tool, source, options, is_builtin=is_builtin)
 
     def _insert(self, entry: ToolEntry) -> None:
         self._entries[entry.namespace] = entry
@@ -210,13 +212,19 @@ class Registry:
             forget()
 
     def _entry_of(
-        self, tool: Tool, source: str, options: dict[str, Any] | None = None
+        self,
+        tool: Tool,
+        source: str,
+        options: dict[str, Any] | None = None,
+        *,
+        is_builtin: bool = False,
     ) -> ToolEntry:
         check = self._checks_contracts
         return make_entry(
             tool,
             source=source,
             options=options,
+            is_builtin=is_builtin,
             call_timeout=self._call_timeout,
             checks_contracts=check is not None and check(tool.namespace),
         )
@@ -241,7 +249,9 @@ class Registry:
                 transient = self._transient(namespace)
                 if transient is not None:
                     return transient
-            known = [name for name in self._entries if name != "system"]
+            known = [
+                name for name, entry in self._entries.items() if not entry.is_builtin
+            ]
             likely = difflib.get_close_matches(namespace, known, 1)
             hint = f", did you mean {likely[0]!r}?" if likely else ""
             raise ToolNotFound(f"no tool {namespace!r}{hint}") from None
@@ -337,7 +347,9 @@ class Registry:
         if key in entry.rest_methods or (method is not None and method.exported):
             where = entry.namespace or "the root tool"
             raise NotFound(f"{where}: {key!r} is a method, not a key")
-        return self._entry_of(make_child(entry.factory, key), entry.source)
+        return self._entry_of(
+            make_child(entry.factory, key), entry.source, is_builtin=entry.is_builtin
+        )
 
 
 def _parts(entry: ToolEntry) -> tuple[str, ...]:

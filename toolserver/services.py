@@ -9,6 +9,7 @@ from toolserver.contexts import current
 from toolserver.dispatcher import Dispatcher
 from toolserver.errors import MethodNotFound
 from toolserver.registry import Registry
+from toolserver.settings import Settings
 
 __all__ = ["Services", "call", "install", "proxy", "running", "services", "tool"]
 
@@ -23,13 +24,20 @@ class Services:
     Attributes:
         registry: The tools.
         dispatcher: The door for calls.
+        settings: The settings of the server.
     """
 
-    __slots__ = ("_parts", "dispatcher", "registry")
+    __slots__ = ("_parts", "dispatcher", "registry", "settings")
 
-    def __init__(self, registry: Registry, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        dispatcher: Dispatcher,
+        settings: Settings | None = None,
+    ) -> None:
         self.registry = registry
         self.dispatcher = dispatcher
+        self.settings = settings or Settings()
         self._parts: dict[type, Any] = {}
 
     def part(self, kind: type[T]) -> T:
@@ -45,6 +53,22 @@ class Services:
         if found is None:
             found = self._parts[kind] = kind()
         return found
+
+    @property
+    def url(self) -> str:
+        """The address of the server as the caller knows it, with a slash at its end.
+
+        Raises:
+            RuntimeError: Neither the settings nor a request tell one.
+        """
+        public = self.settings.server.public_url
+        if public:
+            return public.rstrip("/") + "/"
+        context = current()
+        request = context.request if context is not None else None
+        if request is None:
+            raise RuntimeError("server.public_url is not set and there is no request")
+        return f"{request.scheme}://{request.host}/"
 
 
 def install(offered: Services | None, instead_of: Services | None = None) -> None:

@@ -155,6 +155,10 @@ class ToolsSettings(_Section, frozen=True):
         tuple[str, ...],
         _doc("Further folders of tools, relative to the home."),
     ] = ()
+    omit: Annotated[
+        tuple[str, ...],
+        _doc("Tools of the server itself that are not served, such as system."),
+    ] = ()
     entry_points: Annotated[
         bool, _doc('Import what installed packages offer as "toolserver.tools".')
     ] = False

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toolserver import loader
-from toolserver.builtin.system import SystemTool
+from toolserver.builtin.catalog import BUILTIN
 from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
@@ -85,7 +85,7 @@ class Worker:
         self.dispatcher = Dispatcher(
             self.registry, tells_exceptions=settings.errors.detail == "message"
         )
-        self.services = Services(self.registry, self.dispatcher)
+        self.services = Services(self.registry, self.dispatcher, settings)
         self._lifecycle = Lifecycle(
             self.registry, self.services, home.var / "setup.lock"
         )
@@ -115,7 +115,7 @@ class Worker:
         found = [
             (entry.namespace or "/", base + entry.path)
             for entry in sorted(self.registry, key=lambda entry: entry.namespace)
-            if entry.namespace != "system"
+            if not entry.is_builtin
         ]
         protocols = [(prefix, f"{base}/{prefix}") for prefix in self._rpc.prefixes]
         return [("server", f"{base}/"), *protocols, *found]
@@ -283,15 +283,13 @@ class Worker:
             Chain(chain, type(value), self.services.part(Chains)).run(value)
 
     def _fill_registry(self, declarations: Iterable[Declaration]) -> None:
-        system = SystemTool()
-        system.max_calls = self.settings.limits.batch
-        self.registry.add(system, "system", builtin=True)
-        for declaration in declarations:
+        for declaration in self._with_builtin(list(declarations)):
             self.registry.add(
                 self._make_tool(declaration),
                 declaration.namespace,
                 source=declaration.source,
                 options=declaration.options,
+                is_builtin=_is_builtin(declaration),
             )
         self._check_contracts_only()
         known = {entry.namespace for entry in self.registry}
@@ -303,6 +301,23 @@ class Worker:
                 if self._configuration is not None:
                     where = f"{self._configuration.origin('tool', namespace)}: "
                 raise StartError(f'{where}[tool."{namespace}"]: no such tool{hint}')
+
+    def _with_builtin(self, declarations: list[Declaration]) -> list[Declaration]:
+        """Add the server's own tools, as far as nothing takes their place."""
+        omitted = self.settings.tools.omit
+        for namespace in omitted:
+            if namespace not in BUILTIN:
+                raise StartError(
+                    f"tools.omit: got {namespace!r}, expected one of "
+                    f"{', '.join(sorted(BUILTIN))}"
+                )
+        replaced = {each.namespace for each in declarations if _is_builtin(each)}
+        own = [
+            Declaration(cls, namespace, {}, "the server")
+            for namespace, cls in BUILTIN.items()
+            if namespace not in replaced and namespace not in omitted
+        ]
+        return own + declarations
 
     def _make_tool(self, declaration: Declaration) -> Tool:
         cls, namespace = declaration.cls, declaration.namespace
@@ -322,6 +337,7 @@ class Worker:
             declaration.namespace,
             source=declaration.source,
             options=declaration.options,
+            is_builtin=_is_builtin(declaration),
         )
 
     def _checks_contracts(self, namespace: str) -> bool:
@@ -384,6 +400,12 @@ class Worker:
             )
         if server.debug and not loopback:
             log.warning("server.debug shows tracebacks to everybody who asks")
+
+
+def _is_builtin(declaration: Declaration) -> bool:
+    """Whether a tool is one of the server's own, or takes the place of one."""
+    own = BUILTIN.get(declaration.namespace)
+    return own is not None and issubclass(declaration.cls, own)
 
 
 def _is_below(namespace: str, top: str) -> bool:

@@ -41,9 +41,6 @@ _VALUE_TYPES = {bool: "boolean", int: "int", float: "double"}
 class SystemTool(InternalTool):
     """Tells what can be called, and makes several calls at once."""
 
-    #: Calls in one multicall; set by the server from its limits.
-    max_calls = 100
-
     @expose("listMethods")
     @read_only
     def list_all_methods(self) -> list[str]:
@@ -174,10 +171,9 @@ class SystemTool(InternalTool):
             For each call a list with its result, or a fault with ``faultCode`` and
             ``faultString``.
         """
-        if len(calls) > self.max_calls:
-            raise InvalidParams(
-                f"calls: got {len(calls)}, expected at most {self.max_calls}"
-            )
+        most = services().settings.limits.batch
+        if len(calls) > most:
+            raise InvalidParams(f"calls: got {len(calls)}, expected at most {most}")
         return [self._call_one(call) for call in calls]
 
     def _call_one(self, call: dict[str, Any]) -> Any:

@@ -1,0 +1,13 @@
+"""Which tools come with the server, and under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from toolserver.builtin.system import SystemTool
+from toolserver.tools import Tool
+
+__all__ = ["BUILTIN"]
+
+#: A subclass that a user registers under the same name takes the place of one.
+BUILTIN: Mapping[str, type[Tool]] = {"system": SystemTool}
