@@ -28,12 +28,14 @@ bench: $(INSTALLED)
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(INSTALLED): requirements.txt setup.py
+$(INSTALLED): requirements.txt examples/requirements.txt setup.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --requirement requirements.txt \
+		--requirement examples/requirements.txt
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 $(INSTALLED)-dev: $(INSTALLED)
-	$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint requirements.txt \
+		--constraint examples/requirements.txt --editable '.[dev]'
 	touch $@

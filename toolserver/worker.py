@@ -118,7 +118,8 @@ class Worker:
             if not entry.is_builtin
         ]
         protocols = [(prefix, f"{base}/{prefix}") for prefix in self._rpc.prefixes]
-        return [("server", f"{base}/"), *protocols, *found]
+        mounted = [(mount, f"{base}{mount}/") for mount in self._gateway.mounts]
+        return [("server", f"{base}/"), *protocols, *found, *mounted]
 
     def start(self) -> None:
         """Load the tools, run their hooks, and accept requests.

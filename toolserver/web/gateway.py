@@ -144,6 +144,11 @@ class Gateway:
     def __bool__(self) -> bool:
         return bool(self._handlers)
 
+    @property
+    def mounts(self) -> list[str]:
+        """The mount points, sorted."""
+        return sorted(self._handlers)
+
     def find(self, request: Request) -> str | None:
         """The mount point below which a path lies.
 
