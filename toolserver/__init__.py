@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         TransientTool,
     )
     from toolserver.forms import UploadedFile
+    from toolserver.markup.documents import xml
+    from toolserver.markup.feeds import rss
+    from toolserver.markup.pages import html
     from toolserver.message import Request, Response, redirect
     from toolserver.protocols.base import RPCProtocol, register_protocol
     from toolserver.serverspace import notify, universe, wait
@@ -75,6 +78,7 @@ __all__ = [
     "expose",
     "generator",
     "hidden",
+    "html",
     "idempotent",
     "invariant",
     "limit",
@@ -89,10 +93,12 @@ __all__ = [
     "register_wsgi",
     "require",
     "rest",
+    "rss",
     "tool",
     "universe",
     "validate",
     "wait",
+    "xml",
 ]
 
 _MODULES = {
@@ -107,6 +113,9 @@ _MODULES = {
         *("FactoryTool", "TransientFactoryTool", "TransientTool"),
     ),
     "toolserver.forms": ("UploadedFile",),
+    "toolserver.markup.documents": ("xml",),
+    "toolserver.markup.feeds": ("rss",),
+    "toolserver.markup.pages": ("html",),
     "toolserver.message": ("Request", "Response", "redirect"),
     "toolserver.protocols.base": ("RPCProtocol", "register_protocol"),
     "toolserver.serverspace": ("notify", "universe", "wait"),

@@ -395,7 +395,8 @@ class Response:
             piece) or a `FileBody`.
         status: HTTP status.
         content_type: Media type; by default by the kind of the body: plain
-            text, HTML for markup, octets for bytes. Text is sent as UTF-8.
+            text, HTML for markup, XML for what `xml` makes, octets for bytes. Text
+            is sent as UTF-8.
         headers: Further header fields, as a mapping or as pairs where a name
             occurs several times.
 
@@ -429,7 +430,8 @@ class Response:
             self.body = body.encode("utf-8", "surrogateescape")
             default = _TEXT if body else ""
             if isinstance(body, Markup):
-                default = "text/html; charset=utf-8"
+                # XML says that it is XML.
+                default = getattr(body, "content_type", _HTML)
         elif isinstance(body, FileBody):
             self.body = body
             default = "application/octet-stream"
@@ -476,6 +478,7 @@ def redirect(url: str, status: int = 303) -> Response:
 
 
 _TEXT = "text/plain; charset=utf-8"
+_HTML = "text/html; charset=utf-8"
 #: What a URL may hold as it is (RFC 3986, section 2), besides letters and digits.
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 

@@ -109,7 +109,8 @@ class _Stream:
         # still be told by the status.
         self._first = self._step(b"")
         if isinstance(self._first, Markup):
-            self.media_type = "text/html; charset=utf-8"
+            kind = getattr(self._first, "content_type", "text/html; charset=utf-8")
+            self.media_type = kind
         elif isinstance(self._first, str):
             self.media_type = "text/plain; charset=utf-8"
         elif isinstance(self._first, _OCTETS):

@@ -1,0 +1,1 @@
+"""HTML, XML and RSS written as Python calls, escaped by default."""
