@@ -1,0 +1,87 @@
+"""Texts of doc strings become HTML that can do nobody harm."""
+
+from __future__ import annotations
+
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolserver.describe.prose import MARKDOWN, PLAIN, RST, docformat_of, to_html
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[a](javascript:alert(1))",
+    "![a](http://elsewhere.example/x.png)",
+    "[a](data:text/html,<script>alert(1)</script>)",
+    "`a <javascript:alert(1)>`_",
+    ".. image:: http://elsewhere.example/x.png",
+    ".. raw:: html\n\n   <script>alert(1)</script>",
+    ".. include:: /etc/passwd",
+    ".. figure:: http://elsewhere.example/x.png",
+    ".. csv-table::\n   :file: /etc/passwd",
+    '<a href="java\nscript:alert(1)">x</a>',
+]
+
+
+class Harmless(HTMLParser):
+    """Fails where something could be fetched or run."""
+
+    def handle_starttag(self, tag, attrs):
+        assert tag not in {"script", "style", "img", "iframe", "object", "link", "base"}
+        for name, value in attrs:
+            assert not name.startswith("on")
+            assert name not in {"src", "style", "srcset"}
+            if name == "href":
+                assert re.match(r"https?:|mailto:|#|[\w./?%-]*$", value), value
+
+
+@pytest.mark.parametrize("docformat", [MARKDOWN, RST, PLAIN])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_is_run_or_fetched(text, docformat):
+    html = str(to_html(text, docformat))
+    Harmless().feed(html)
+    assert "root:" not in html
+
+
+@given(st.lists(st.sampled_from(HOSTILE) | st.text(max_size=20), max_size=4))
+@settings(max_examples=60)
+def test_no_mixture_is_run_or_fetched(parts):
+    for docformat in (MARKDOWN, RST, PLAIN):
+        Harmless().feed(str(to_html("\n\n".join(parts), docformat)))
+
+
+def test_each_format_is_rendered():
+    assert to_html("a *b* `c`") == "<p>a <em>b</em> <code>c</code></p>\n"
+    assert to_html("a *b* ``c``", RST).startswith("<p>a <em>b</em> <span")
+    assert to_html("a *b*\n\n  <c>", PLAIN) == (
+        '<p class="written">a *b*\n\n  &lt;c&gt;</p>'
+    )
+    assert to_html(" \n") == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (None, MARKDOWN),
+        ("reStructuredText en", RST),
+        ("markdown", MARKDOWN),
+        ("rst", RST),
+        ("plaintext", PLAIN),
+        ("epytext", PLAIN),
+    ],
+)
+def test_a_module_tells_how_its_doc_strings_are_written(monkeypatch, told, expected):
+    if told is not None:
+        module = sys.modules[__name__]
+        monkeypatch.setattr(module, "__docformat__", told, raising=False)
+    assert docformat_of(Harmless) == expected
+
+
+def test_what_is_wrongly_written_is_shown():
+    assert "Unfinished *emphasis" in to_html("Unfinished *emphasis", RST)
+    assert "deep" in to_html("> " * 9 + "deep")

@@ -1,0 +1,1 @@
+"""Views of the registry: documents that programs read to call what is there."""
