@@ -75,10 +75,14 @@ class Element(ABC):
         """
         named = {self.attribute_name(key): value for key, value in keywords.items()}
         count = len(keywords)
-        if content and isinstance(content[0], Mapping):
-            named.update(content[0])
-            count += len(content[0])
+        first = content[0] if content else None
+        # Most often it is text or markup: an abstract class is slow to ask.
+        if not isinstance(first, str) and isinstance(first, Mapping):
+            named.update(first)
+            count += len(first)
             content = content[1:]
+        if not count:
+            return self.name, content
         if len(named) != count:
             raise ValueError(f"{self.name}: got an attribute twice: {list(named)}")
         written = [self.attribute(name, value) for name, value in named.items()]
@@ -101,7 +105,7 @@ class Element(ABC):
         for child in content:
             if child is None or child is False:
                 continue
-            if hasattr(child, "__html__"):
+            if type(child) is not str and hasattr(child, "__html__"):
                 parts.append(child.__html__())
             elif isinstance(child, str):
                 parts.append(self.text(child))
