@@ -22,6 +22,7 @@ setup(
         "httptools>=0.9",
         "msgspec>=0.22",
         "click>=8.3",
+        "markdown-it-py>=4.3",
         "markupsafe>=3.0",
         "docstring-parser>=0.18",
         "markdown-it-py>=4.0",
