@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from toolserver import Markup, Request, StandardTool, read_only, register, rest
+from toolserver import Markup, Request, StandardTool, html, read_only, register, rest
 from toolserver.errors import InvalidParams, NotFound
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -216,10 +216,12 @@ class Characters(StandardTool):
             raise InvalidParams("path: expected one code point, such as U+00E9")
         character = self._parse(request.rest[0])
         described = _describe(character)
-        return Markup(
-            "<!doctype html><html lang=en><meta charset=utf-8><title>{0.code}</title>"
-            "<h1>{0.text} {0.name}</h1><p>{0.code}, {0.category}</p></html>"
-        ).format(described)
+        return html.document(
+            described.code,
+            html.h1(described.text, " ", described.name),
+            html.p(described.code, ", ", described.category),
+            head=html.style(":root { color-scheme: light dark; font-family: serif }"),
+        )
 
     @staticmethod
     def _parse(text: str) -> str:

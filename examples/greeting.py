@@ -30,6 +30,7 @@ from toolserver import (
     ensure,
     generator,
     hidden,
+    html,
     on_error,
     parser,
     read_only,
@@ -44,6 +45,12 @@ from toolserver.errors import ApplicationError, InvalidParams
 Language = Literal["en", "de", "fr"]
 
 _WORDS: dict[Language, str] = {"en": "Hello", "de": "Hallo", "fr": "Bonjour"}
+
+_STYLE = html.style("""
+:root { color-scheme: light dark; font: 1.1rem/1.6 system-ui, sans-serif; }
+body { margin: 15vh auto; max-width: 36rem; padding: 0 1rem; overflow-wrap: anywhere; }
+h1 { font-size: clamp(1.8rem, 8vw, 3rem); line-height: 1.2; }
+""")
 
 
 class Unwelcome(ApplicationError):
@@ -145,9 +152,7 @@ class Greeting(StandardTool):
     @generator(greet, content_type="text/html")
     def _as_page(self, request: Request, greeting: str) -> Markup:
         """A page, for all who do not ask for something else."""
-        return Markup(
-            "<!doctype html><html lang=en><title>Greeting</title><h1>{}</h1></html>"
-        ).format(greeting)
+        return html.document("Greeting", html.h1(greeting), head=_STYLE)
 
     @on_error(greet)
     def _sorry(self, request: Request, error: Exception) -> str:
@@ -170,10 +175,8 @@ class Greeting(StandardTool):
     @rest("GET", name="languages")
     def list_languages(self, request: Request) -> Markup:
         """A page that is no part of RPC."""
-        items = Markup("").join(
-            Markup("<li lang={}>{}").format(language, word)
-            for language, word in _WORDS.items()
+        words = html.ul(
+            html.li(html.a(word, href=f"greet?name=World&language={tag}"), lang=tag)
+            for tag, word in _WORDS.items()
         )
-        return Markup("<!doctype html><title>Languages</title><ul>{}</ul>").format(
-            items
-        )
+        return html.document("Languages", html.h1("Languages"), words, head=_STYLE)

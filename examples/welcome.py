@@ -5,31 +5,16 @@ A tool may stand at the root, under the empty namespace; others keep their paths
 
 from __future__ import annotations
 
-from toolserver import InternalTool, Markup, Request, call, register, rest
+from typing import Any
 
-_PAGE = Markup(
-    """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Toolserver</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 44rem;
-       padding: 0 1rem; overflow-wrap: anywhere; }}
-code {{ font-size: .9em; }}
-li {{ margin: .3rem 0; }}
-</style>
-<h1>Toolserver</h1>
-<p>These tools run here. Call their methods by their paths, over
-<code>/RPC2</code> (XML-RPC) or <code>/JSONRPC</code> (JSON-RPC 2.0).</p>
-{tools}
-</html>
-"""
-)
-_TOOL = Markup("<h2>{name}</h2><ul>{methods}</ul>")
-_METHOD = Markup("<li><a href='{path}'><code>{path}</code></a><br>{summary}")
-_CALL = Markup("<li><code>{path}{signature}</code><br>{summary}")
+from toolserver import InternalTool, Markup, Request, call, html, register, rest
+
+_STYLE = html.style("""
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 2rem auto; max-width: 44rem; padding: 0 1rem; overflow-wrap: anywhere; }
+code { font-size: .9em; }
+li { margin: .3rem 0; }
+""")
 
 
 @register("")
@@ -42,20 +27,33 @@ class Welcome(InternalTool):
         names = [
             name for name in call("system.listTools") if name not in ("", "system")
         ]
-        return _PAGE.format(tools=Markup("").join(map(self._describe, names)))
+        return html.document(
+            "Toolserver",
+            html.h1("Toolserver"),
+            html.p(
+                "These tools run here. Call their methods by their paths, over ",
+                html.code("/RPC2"),
+                " (XML-RPC) or ",
+                html.code("/JSONRPC"),
+                " (JSON-RPC 2.0).",
+            ),
+            ([html.h2(name), html.ul(self._methods(name))] for name in names),
+            head=_STYLE,
+        )
 
     @staticmethod
-    def _describe(name: str) -> Markup:
-        path = "/" + name.replace(".", "/")
-        items = []
-        for method in call("system.describe", name):
-            needs = any(parameter["required"] for parameter in method["parameters"])
-            # A link makes a call: only where there is nothing to give and to change.
-            template = _METHOD if method["read_only"] and not needs else _CALL
-            items.append(
-                template.format(
-                    path=f"{path}/{method['name']}",
-                    **{key: method[key] for key in ("signature", "summary")},
-                )
-            )
-        return _TOOL.format(name=name, methods=Markup("").join(items))
+    def _methods(name: str) -> list[Markup]:
+        folder = "/" + name.replace(".", "/")
+        return [
+            html.li(_how_to_call(folder, method), html.br(), method["summary"])
+            for method in call("system.describe", name)
+        ]
+
+
+def _how_to_call(folder: str, method: dict[str, Any]) -> Markup:
+    path = f"{folder}/{method['name']}"
+    needs = any(parameter["required"] for parameter in method["parameters"])
+    if method["read_only"] and not needs:
+        # A link makes a call: only where there is nothing to give and to change.
+        return html.a(html.code(path), href=path)
+    return html.code(path, method["signature"])

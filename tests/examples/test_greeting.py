@@ -7,6 +7,8 @@ from greeting import Greeting
 
 import toolserver.testing
 
+PAGE = {"Accept": "text/html,*/*;q=0.8"}
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -15,9 +17,7 @@ def server():
 
 
 def test_a_browser_gets_a_page(server):
-    answer = server.http.get(
-        "/greeting/greet?who=%3CAnn%3E", headers={"Accept": "text/html,*/*;q=0.8"}
-    )
+    answer = server.http.get("/greeting/greet?who=%3CAnn%3E", headers=PAGE)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "<h1>Hello &lt;Ann&gt;!</h1>" in answer.text
 
@@ -35,7 +35,10 @@ def test_its_own_path_leads_to_a_greeting(server):
     answer = server.http.get("/greeting/")
     assert answer.history[0].status_code == 303
     assert "Hello World!" in answer.text
-    assert "<li lang=fr>Bonjour" in server.http.get("/greeting/languages").text
+    page = server.http.get("/greeting/languages").text
+    assert '<li lang="fr"><a href="greet?name=World&amp;language=fr">Bonjour' in page
+    link = "/greeting/greet?name=World&language=fr"
+    assert "<h1>Bonjour World!</h1>" in server.http.get(link, headers=PAGE).text
 
 
 def test_errors_are_said_in_a_sentence(server):

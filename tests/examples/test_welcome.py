@@ -12,7 +12,7 @@ def test_the_page_lists_the_tools():
         page = server.http.get("/")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "<h2>characters</h2>" in page.text
-        assert "<a href='/characters/version'>" in page.text
+        assert '<a href="/characters/version">' in page.text
         assert "/greeting/greet(name: str, language: &#39;en&#39;" in page.text
         assert "tidy_name" not in page.text
         # The root takes no other tool's place, and hides no mistake.
