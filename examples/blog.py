@@ -34,6 +34,7 @@ from toolserver import (
     expose,
     generator,
     hidden,
+    html,
     read_only,
     redirect,
     register,
@@ -44,46 +45,41 @@ from toolserver.errors import Conflict
 Line = Annotated[str, Meta(min_length=1, max_length=100)]
 Text = Annotated[str, Meta(min_length=1, max_length=20_000)]
 
-_PAGE = Markup(
-    """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 40rem;
-       padding: 0 1rem; overflow-wrap: anywhere; }}
-input, textarea {{ font: inherit; width: 100%; box-sizing: border-box; }}
-article, li {{ white-space: pre-line; }}
-</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""
-)
-_BLOG = Markup(
-    """<ul>{posts}</ul>
-<h2>Write</h2>
-<form method="post" action="create">
-<label>Title <input name="title" required maxlength="100"></label>
-<label>Text <textarea name="text" rows="8" required></textarea></label>
-<button>Publish</button>
-</form>"""
-)
-_BLOG_ITEM = Markup('<li><a href="{key}/">{title}</a> <time>{written:%Y-%m-%d}</time>')
-_POST = Markup(
-    """<article>{text}</article>
-<p><time>{written:%Y-%m-%d %H:%M}</time> <a href="../">All posts</a>
-<h2>Comments</h2>
-<ol>{comments}</ol>
-<form method="post" action="comment">
-<label>Name <input name="author" required maxlength="100"></label>
-<label>Comment <textarea name="text" rows="3" required></textarea></label>
-<button>Send</button>
-</form>"""
-)
-_COMMENT = Markup('<li value="{key}"><b>{author}</b>: {text}')
+_STYLE = html.style("""
+:root { color-scheme: light dark; font: 1.05rem/1.6 system-ui, sans-serif; }
+body { margin: 2rem auto; max-width: 40rem; padding: 0 1rem; overflow-wrap: anywhere; }
+h1 { line-height: 1.2; }
+h2 { margin-top: 2.5rem; }
+ul { list-style: none; padding: 0; }
+time { font-size: .85em; opacity: .8; white-space: nowrap; }
+article, li { white-space: pre-line; }
+form { display: grid; gap: .75rem; }
+input, textarea, button { font: inherit; padding: .4rem .6rem; }
+input, textarea { box-sizing: border-box; display: block; width: 100%; }
+button { justify-self: start; }
+""")
+
+
+def _page(title: str, *content: Markup) -> Markup:
+    return html.document(title, html.h1(title), *content, head=_STYLE)
+
+
+def _form(action: str, button: str, *fields: Markup) -> Markup:
+    return html.form(*fields, html.button(button), method="post", action=action)
+
+
+def _time(written: dt.datetime) -> Markup:
+    return html.time(
+        f"{written:%Y-%m-%d %H:%M}", datetime=written.isoformat(timespec="seconds")
+    )
+
+
+def _line(label: str, name: str) -> Markup:
+    return html.label(label, html.input(name=name, required=True, maxlength=100))
+
+
+def _text(label: str, rows: int) -> Markup:
+    return html.label(label, html.textarea(name="text", rows=rows, required=True))
 
 
 @dataclass(frozen=True)
@@ -255,20 +251,22 @@ class Post(TransientFactoryTool):
     @rest("GET")
     def index(self, request: Request) -> Markup:
         """The post's page."""
-        return self._page(request, self.article)
+        return self._as_page(request, self.article)
 
     @generator(show, content_type="text/html")
-    def _page(self, request: Request, article: Article) -> Markup:
-        comments = [
-            _COMMENT.format(key=key, author=remark.author, text=remark.text)
+    def _as_page(self, request: Request, article: Article) -> Markup:
+        comments = (
+            html.li(html.b(remark.author), ": ", remark.text, value=key)
             for key, remark in article.comments.items()
-        ]
-        body = _POST.format(
-            text=article.text,
-            written=article.written,
-            comments=Markup("").join(comments),
         )
-        return _PAGE.format(title=article.title, body=body)
+        return _page(
+            article.title,
+            html.article(article.text),
+            html.p(_time(article.written), " ", html.a("All posts", href="../")),
+            html.h2("Comments"),
+            html.ol(comments),
+            _form("comment", "Send", _line("Name", "author"), _text("Comment", 3)),
+        )
 
     @generator(comment, "POST", content_type="text/html")
     def _back_to_page(self, request: Request, key: str) -> Response:
@@ -374,12 +372,16 @@ class Blog(FactoryTool):
     @rest("GET")
     def index(self, request: Request) -> Markup:
         """The list of posts, and a form for another one."""
-        posts = [
-            _BLOG_ITEM.format(key=post.key, title=post.title, written=post.written)
+        posts = (
+            html.li(html.a(post.title, href=f"{post.key}/"), " ", _time(post.written))
             for post in self.list_posts()
-        ]
-        body = _BLOG.format(posts=Markup("").join(posts))
-        return _PAGE.format(title=self.settings.title, body=body)
+        )
+        return _page(
+            self.settings.title,
+            html.ul(posts),
+            html.h2("Write"),
+            _form("create", "Publish", _line("Title", "title"), _text("Text", 8)),
+        )
 
     @generator(create, "POST", content_type="text/html")
     def _to_the_post(self, request: Request, key: str) -> Response:
