@@ -147,6 +147,7 @@ def rest(*verbs: str, name: str = "") -> Callable[[F], F]:
 
     Args:
         *verbs: HTTP methods that it answers; GET if none is given.
-        name: Its name in the path, if it is not the method's own.
+        name: Its name in the path, if it is not the method's own; ``"*"`` for all
+            paths below the tool that nothing else answers.
     """
     return _note(Wrapper("rest", verbs=verbs or ("GET",), name=name))

@@ -57,6 +57,18 @@ class Item:
     count: int = 1
 
 
+@register("pages")
+class Pages(StandardTool):
+    """Answers whatever is below it."""
+
+    @rest("GET", name="*")
+    def any_page(self, request: Request) -> list:
+        return list(request.rest)
+
+    def known(self) -> str:
+        return "known"
+
+
 @register("shop")
 class Shop(StandardTool):
     """Everything that REST can do with a method."""
@@ -253,7 +265,9 @@ def server(tmp_path_factory):
     (home / "www" / "shop" / "add.txt").write_text("a file beside a method")
     (home / "www" / "shop" / "thing").mkdir()
     (home / "www" / "shop" / "thing" / "file").write_text("a file below a method")
-    with toolserver.testing.serve(Shop, Inner, Types, Faults, home=home) as running:
+    with toolserver.testing.serve(
+        Shop, Inner, Pages, Types, Faults, home=home
+    ) as running:
         yield running
 
 
@@ -289,6 +303,29 @@ def test_arguments_come_from_query_and_path(get, path, answer):
     found = get(path, headers={"Accept": "application/json"})
     assert found.status_code == 200
     assert found.json() == answer
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/pages/a", ["a"]),
+        ("/pages/a/", ["a"]),
+        ("/pages/a.b/c%2Fd/", ["a.b", "c/d"]),
+        ("/pages/*", ["*"]),
+        ("/pages/*/x", ["*", "x"]),
+        ("/pages/known", "known"),
+    ],
+)
+def test_a_tool_can_answer_whatever_is_below_it(get, path, answer):
+    found = get(path, headers={"Accept": "application/json"})
+    assert found.json() == answer
+
+
+def test_only_its_verbs_answer_whatever_is_below(server):
+    answer = server.http.put("/pages/a/b")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert server.http.get("/pages/").status_code == 404
 
 
 def test_arguments_come_from_forms_and_json(server):

@@ -28,6 +28,8 @@ _USUAL = ("GET", "HEAD", "POST")
 _REMEMBERED = 4096
 _LONGEST = 256
 INDEX = "index"
+#: The name under which a method for REST alone answers all other paths of its tool.
+ANY = "*"
 
 
 @dataclass(frozen=True)
@@ -190,13 +192,13 @@ class Routes:
             # Links of a page are relative to its folder.
             redirect = entry.path if not remaining and entry.namespace else ""
             return Route(entry, INDEX, endpoints, redirect=redirect)
-        name, *rest = remaining
-        if rest and not rest[-1]:
-            rest.pop()
+        elements = remaining if remaining[-1] else remaining[:-1]
+        name, *rest = elements
         endpoints = self._of(entry, name)
-        if not endpoints:
-            return None
-        return Route(entry, name, endpoints, tuple(rest))
+        if endpoints and name != ANY:
+            return Route(entry, name, endpoints, tuple(rest))
+        endpoints = self._of(entry, ANY)
+        return Route(entry, ANY, endpoints, elements) if endpoints else None
 
     def _of(self, entry: ToolEntry, name: str) -> dict[str, Endpoint]:
         found: dict[str, Endpoint] | None = entry.endpoints.get(name)
