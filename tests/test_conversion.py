@@ -19,6 +19,8 @@ from toolserver.conversion import convert
 from toolserver.errors import InvalidParams
 from toolserver.types import Kind, Type
 
+T = typing.TypeVar("T")
+
 
 class Color(enum.Enum):
     RED = "red"
@@ -55,6 +57,11 @@ class Point(typing.NamedTuple):
 class Movie(typing.TypedDict):
     title: str
     year: typing.NotRequired[int]
+
+
+@dataclasses.dataclass
+class Box(typing.Generic[T]):
+    content: list[T]
 
 
 class Compact(msgspec.Struct, rename="camel"):
@@ -136,6 +143,17 @@ def test_values_that_fit_already_are_kept(hint, value, expected):
             0,
             "x: expected int >= 1, got int 0",
         ),
+        (
+            typing.Annotated[int, msgspec.Meta(ge=1)] | None,
+            0,
+            "x: expected int >= 1, got int 0",
+        ),
+        (
+            typing.Annotated[dict[str, int], msgspec.Meta(min_length=1)],
+            {},
+            "x: expected object of length >= 1, got dict of 0",
+        ),
+        (Box[int], {"content": ["a"]}, "x.content[0]: expected int, got str 'a'"),
         (
             Circle | Square,
             {"side": "a"},

@@ -95,12 +95,13 @@ def _walk(type_: Type, value: Any, path: str, lax: bool, reason: str) -> Any:
     elif kind is Kind.MAP and isinstance(value, dict) and len(type_.items) == 2:
         keys, members = type_.items
         # Where keys are always text, it may stand for what they are.
-        return {
+        found = {
             convert(keys, key, f"key of {path}", lax=True): convert(
                 members, member, f"{path}[{_show(key)}]", lax=lax
             )
             for key, member in value.items()
         }
+        return _check_whole(type_, value, found, path, lax) if type_.native else found
     elif kind is Kind.RECORD and isinstance(value, dict):
         return _walk_record(type_, value, path, lax)
     elif kind in (Kind.LIST, Kind.SET, Kind.TUPLE):
@@ -135,11 +136,7 @@ def _walk_record(type_: Type, value: dict[Any, Any], path: str, lax: bool) -> An
         elif field.required:
             raise InvalidParams(f"{path}.{field.name}: missing")
     if is_native(type_.hint):
-        try:
-            return msgspec.convert(members, type_.hint, strict=not lax)
-        except msgspec.ValidationError as error:
-            reason = _complaint(type_, value, str(error))
-            raise InvalidParams(f"{path}: {reason}") from error
+        return _check_whole(type_, value, members, path, lax)
     record = typing.get_origin(type_.hint) or type_.hint
     return members if typing.is_typeddict(record) else record(**members)
 
@@ -153,16 +150,20 @@ def _walk_elements(type_: Type, value: Any, path: str, lax: bool, reason: str) -
         for index, element in enumerate(value)
     ]
     if type_.native:
-        # The elements fit, so what was refused is the whole: its length, say.
-        try:
-            return msgspec.convert(elements, type_.hint, strict=not lax)
-        except msgspec.ValidationError as error:
-            reason = _complaint(type_, value, str(error))
-            raise InvalidParams(f"{path}: {reason}") from error
+        return _check_whole(type_, value, elements, path, lax)
     if type_.kind is Kind.LIST:
         return elements
     make: Callable[[list[Any]], Any] = set if type_.kind is Kind.SET else tuple
     return make(elements)
+
+
+def _check_whole(type_: Type, value: Any, parts: Any, path: str, lax: bool) -> Any:
+    """Join converted parts; they fit, so what is refused is the whole: its length."""
+    try:
+        return msgspec.convert(parts, type_.hint, strict=not lax)
+    except msgspec.ValidationError as error:
+        reason = _complaint(type_, value, str(error))
+        raise InvalidParams(f"{path}: {reason}") from error
 
 
 def _fits_length(type_: Type, value: Any) -> bool:

@@ -158,14 +158,17 @@ class Type:
         self.variadic = False
         self.nullable = False
         self._fields: tuple[Field, ...] | None = None
+        self.exact: type | None = None
         bare, constrained = _without_annotations(hint)
         origin = typing.get_origin(bare)
         if origin in (typing.Union, types.UnionType):
             self._init_union(bare)
         else:
             self._init_single(bare, origin)
+            self.exact = _EXACT.get(self.kind)
+        if constrained:
+            self.exact = None
         self.native = self.kind is not Kind.OBJECT and is_native(hint)
-        self.exact = None if constrained else _EXACT.get(self.kind)
 
     def _init_union(self, hint: Any) -> None:
         choices = [arg for arg in typing.get_args(hint) if arg is not type(None)]
@@ -176,6 +179,7 @@ class Type:
             self.items = only.items
             self.values = only.values
             self.variadic = only.variadic
+            self.exact = only.exact
             self._fields = only._fields
             self.hint = only.hint if only.kind is Kind.RECORD else self.hint
             self.name = f"{only.name} | None"
@@ -299,9 +303,24 @@ def is_native(hint: Any) -> bool:
     return True
 
 
+def _filled(hint: Any, arguments: dict[Any, Any]) -> Any:
+    """A hint with the type variables of a generic class filled in."""
+    if isinstance(hint, typing.TypeVar):
+        return arguments.get(hint, hint)
+    variables = getattr(hint, "__parameters__", ())
+    if isinstance(hint, type) or not variables:
+        return hint
+    return hint[tuple(arguments.get(variable, variable) for variable in variables)]
+
+
 def _record_fields(hint: Any) -> tuple[Field, ...]:
     record = typing.get_origin(hint) or hint
     hints = typing.get_type_hints(record, include_extras=True)
+    arguments = dict(
+        zip(getattr(record, "__parameters__", ()), typing.get_args(hint), strict=False)
+    )
+    if arguments:
+        hints = {name: _filled(member, arguments) for name, member in hints.items()}
     empty = inspect.Parameter.empty
     if issubclass(record, msgspec.Struct):
         return tuple(
