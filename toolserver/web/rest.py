@@ -9,6 +9,7 @@ from typing import Any
 from toolserver.calls import Arguments, Call, Outcome
 from toolserver.contexts import Context, bind, current
 from toolserver.dispatcher import Dispatcher
+from toolserver.endpoints import Endpoint, Generator
 from toolserver.errors import (
     AlreadyDone,
     ApplicationError,
@@ -29,7 +30,7 @@ from toolserver.web.negotiation import add_vary, choose_media_type, compress_res
 from toolserver.web.problems import error_fields, exception_of, problem
 from toolserver.web.rendering import render
 from toolserver.web.revalidation import without_known_parts
-from toolserver.web.routes import Endpoint, Generator, Route, Routes
+from toolserver.web.routes import Route, Routes
 
 __all__ = ["REST", "VerbNotAnswered"]
 
