@@ -209,6 +209,11 @@ def test_text_stands_for_other_types_where_it_may(hint, text, expected):
     assert convert(Type(hint), text, "x", lax=True) == expected
 
 
+def test_members_that_need_not_be_there_are_told():
+    required = {field.name: field.required for field in Type(Movie).fields}
+    assert required == {"title": True, "year": False}
+
+
 def test_a_record_that_contains_itself_can_be_described():
     fields = {field.name: field for field in Type(Node).fields}
     assert fields["children"].type.items[0].fields[0].name == "name"

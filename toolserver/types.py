@@ -344,7 +344,15 @@ def _record_fields(hint: Any) -> tuple[Field, ...]:
             for info in dataclasses.fields(record)
             if info.init
         )
-    required = record.__required_keys__
     return tuple(
-        Field(name, Type(member), name in required) for name, member in hints.items()
+        Field(name, Type(member), _is_required(record, name, member))
+        for name, member in hints.items()
     )
+
+
+def _is_required(record: Any, name: str, member: Any) -> bool:
+    # Where annotations are kept as text, Python does not see the qualifiers in them.
+    qualifier = typing.get_origin(member)
+    if qualifier in (typing.Required, typing.NotRequired):
+        return qualifier is typing.Required
+    return name in record.__required_keys__
