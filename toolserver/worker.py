@@ -15,6 +15,7 @@ from typing import Any
 
 from toolserver import loader
 from toolserver.builtin.catalog import BUILTIN
+from toolserver.builtin.wsdl import WSDLTool
 from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
@@ -30,6 +31,7 @@ from toolserver.message import Request
 from toolserver.protocols.base import RPCProtocol
 from toolserver.protocols.base import registered as codecs
 from toolserver.protocols.jsonrpc import JSONRPC
+from toolserver.protocols.soap import SOAP
 from toolserver.protocols.xmlrpc import XMLRPC
 from toolserver.registry import Registry
 from toolserver.reloading import ToolReloader
@@ -373,6 +375,7 @@ class Worker:
         settings = self.settings
         protocols: list[RPCProtocol] = [
             XMLRPC(settings.limits, settings.xmlrpc),
+            SOAP(settings.limits, self.registry.target, self._wsdl_tool()),
             JSONRPC(settings.limits),
             *codecs,
         ]
@@ -389,6 +392,11 @@ class Worker:
             static=StaticFiles(self.home.www, static) if static.enabled else None,
             gateway=self._gateway or None,
         )
+
+    def _wsdl_tool(self) -> str | None:
+        """The name of the tool that writes WSDL, wherever its user has put it."""
+        found = (e.namespace for e in self.registry if isinstance(e.tool, WSDLTool))
+        return next(found, None)
 
     def _warn(self) -> None:
         server = self.settings.server

@@ -55,7 +55,9 @@ def test_another_class_does_not():
 def test_a_tool_of_the_server_can_move():
     tools = {"omit": ["system"]}
     with serve(SystemTool, "meta", tools=tools) as server:
-        assert server.http.get("/meta/listTools").json() == ["meta"]
+        names = server.http.get("/meta/listTools").json()
+        assert "meta" in names
+        assert "system" not in names
         with pytest.raises(ToolNotFound):
             server.call("system.listTools")
 

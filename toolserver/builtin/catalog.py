@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolserver.builtin.system import SystemTool
+from toolserver.builtin.wsdl import WSDLTool
 from toolserver.tools import Tool
 
 __all__ = ["BUILTIN"]
 
 #: A subclass that a user registers under the same name takes the place of one.
-BUILTIN: Mapping[str, type[Tool]] = {"system": SystemTool}
+BUILTIN: Mapping[str, type[Tool]] = {"system": SystemTool, "WSDL": WSDLTool}

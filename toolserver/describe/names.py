@@ -53,6 +53,7 @@ _URN = "urn:toolserver:"
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOT_IN_NAME = re.compile(r"^[^A-Za-z_]|[^A-Za-z0-9_.-]|_(?=x[0-9A-F]{4,6}_)")
 _ESCAPED = re.compile(r"_x([0-9A-F]{4,6})_")
+_EMPTY = "_x_"
 _NO_WORD = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -68,7 +69,7 @@ def xml_name(name: str) -> str:
     """
     if _NCNAME.fullmatch(name) is not None and "_x" not in name:
         return name
-    return _NOT_IN_NAME.sub(lambda found: f"_x{ord(found[0]):04X}_", name) or "_x0000_"
+    return _NOT_IN_NAME.sub(lambda found: f"_x{ord(found[0]):04X}_", name) or _EMPTY
 
 
 def from_xml_name(name: str) -> str:
@@ -82,13 +83,11 @@ def from_xml_name(name: str) -> str:
     """
     if "_x" not in name:
         return name
-    return _ESCAPED.sub(_unescape, name)
+    return "" if name == _EMPTY else _ESCAPED.sub(_unescape, name)
 
 
 def _unescape(found: re.Match[str]) -> str:
     number = int(found[1], 16)
-    if number == 0:
-        return ""
     return chr(number) if number <= 0x10FFFF else found[0]
 
 
@@ -215,7 +214,8 @@ def enumerated(type_: Type) -> dict[str, Any]:
         elif type(value) in (str, int):
             texts.setdefault(str(value), value)
         elif isinstance(value, str):
-            texts.setdefault(str.__str__(value), value)
+            plain = str.__str__(value)
+            texts.setdefault(plain, plain)
         else:
             return {}
     return texts

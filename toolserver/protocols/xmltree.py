@@ -26,7 +26,9 @@ __all__ = ["parse_xml"]
 _UNBOUND_PREFIX = expat.errors.codes[expat.errors.XML_ERROR_UNBOUND_PREFIX]
 
 
-def parse_xml(text: bytes, limits: Limits) -> Element:
+def parse_xml(
+    text: bytes, limits: Limits, *, knows_namespaces: bool = False
+) -> Element:
     """Read a document.
 
     Comments and processing instructions are left out. The depth is bounded by the
@@ -35,10 +37,12 @@ def parse_xml(text: bytes, limits: Limits) -> Element:
     Args:
         text: The document in UTF-8, as `to_utf8` makes it.
         limits: Bounds for the number of elements and of attributes of an element.
+        knows_namespaces: Whether a prefix has to be declared, and each name in a
+            namespace be read as such.
 
     Returns:
         The root. A name in a namespace is ``{namespace}name``, or ``prefix:name`` in
-        documents that are large or do not declare a prefix.
+        documents that are large or do not declare a prefix, if these are accepted.
 
     Raises:
         ParseError: Not well-formed, past a bound, or with a DTD.
@@ -52,44 +56,63 @@ def parse_xml(text: bytes, limits: Limits) -> Element:
         or text.count(b"=") > limits.xml_attributes
         or b"<!DOCTYPE" in text
     ):
-        return _parse_with_care(text, limits)
+        return _parse_with_care(text, limits, knows_namespaces)
     parser = XMLParser(encoding="utf-8")  # noqa: S314 - DTDs do not get here
     try:
         parser.feed(text)
         return parser.close()
     except ElementTree.ParseError as error:
-        if error.code == _UNBOUND_PREFIX:
+        if error.code == _UNBOUND_PREFIX and not knows_namespaces:
             # It does no harm, if nothing else is wrong.
-            return _parse_with_care(text, limits)
+            return _parse_with_care(text, limits, knows_namespaces)
         raise ParseError(f"not well-formed XML: {error}") from error
 
 
-def _parse_with_care(text: bytes, limits: Limits) -> Element:
-    """Read a document by a parser that knows no namespaces and can be stopped."""
+def _parse_with_care(text: bytes, limits: Limits, knows_namespaces: bool) -> Element:
+    """Read a document by a parser that can be stopped."""
     builder = TreeBuilder()
     remaining = limits.xml_elements
+    declared = 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal remaining
+        nonlocal remaining, declared
         remaining -= 1
         if remaining < 0:
             raise ParseError(f"XML: more than {limits.xml_elements} elements")
-        if len(attributes) > limits.xml_attributes:
+        if len(attributes) + declared > limits.xml_attributes:
             raise ParseError(f"XML: more than {limits.xml_attributes} attributes")
+        declared = 0
+        if knows_namespaces:
+            tag = _braced(tag)
+            attributes = {_braced(name): attributes[name] for name in attributes}
         builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        builder.end(_braced(tag) if knows_namespaces else tag)
+
+    def declare(*_: object) -> None:
+        # Not among the attributes of a parser that knows namespaces.
+        nonlocal declared
+        declared += 1
 
     def refuse_dtd(*_: object) -> None:
         raise ParseError("XML: a document type declaration is not accepted")
 
     # The text is UTF-8 by now, whatever its declaration says.
-    parser = expat.ParserCreate("utf-8")
+    parser = expat.ParserCreate("utf-8", "}" if knows_namespaces else None)
     parser.buffer_text = True
     parser.StartElementHandler = start
-    parser.EndElementHandler = builder.end
+    parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
+    parser.StartNamespaceDeclHandler = declare
     parser.StartDoctypeDeclHandler = refuse_dtd
     try:
         parser.Parse(text, True)
     except expat.ExpatError as error:
         raise ParseError(f"not well-formed XML: {error}") from error
     return builder.close()
+
+
+def _braced(name: str) -> str:
+    """A name as trees have it: ``{namespace}name``."""
+    return f"{{{name}" if "}" in name else name

@@ -77,8 +77,7 @@ class RPC:
         """
         codec = self._codecs[prefix]
         if request.method != "POST":
-            text = f"{prefix} is called by POST; see its documentation\n"
-            return Response(text, status=405, headers={"Allow": "POST"})
+            return self._describe(codec, request, namespace)
         media_types = self._media_types[prefix]
         if request.media_type not in media_types:
             got = request.media_type or "none"
@@ -99,6 +98,18 @@ class RPC:
                     call.name = f"{namespace}.{call.name}"
         make = self._log_call if self._logs_calls else self._dispatcher.call
         return self._encode(codec, request, [make(call) for call in calls])
+
+    def _describe(
+        self, codec: RPCProtocol, request: Request, namespace: str
+    ) -> Response:
+        """Answer who asks about a protocol instead of calling by it."""
+        describe = getattr(codec, "describe", None)
+        if describe is not None and request.method in ("GET", "HEAD"):
+            found: Response | None = describe(request, namespace, self._dispatcher.call)
+            if found is not None:
+                return found
+        text = f"{codec.prefix} is called by POST; see its documentation\n"
+        return Response(text, status=405, headers={"Allow": "POST"})
 
     def _check_origin(self, request: Request) -> None:
         # A page of a stranger may not make calls with its visitor's rights.

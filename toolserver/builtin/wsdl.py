@@ -1,0 +1,53 @@
+"""WSDL documents of all tools, at ``/WSDL/<namespace>``."""
+
+from __future__ import annotations
+
+from toolserver.describe.wsdl import write_wsdl
+from toolserver.entries import ToolEntry
+from toolserver.message import Request, Response
+from toolserver.services import services
+from toolserver.tools import InternalTool, expose, read_only
+from toolserver.wrappers import rest
+
+__all__ = ["WSDLTool"]
+
+_XML = "text/xml; charset=utf-8"
+
+
+class WSDLTool(InternalTool):
+    """Describes tools to programs that call them over SOAP."""
+
+    @expose
+    @read_only
+    def document(self, namespace: str = "") -> str:
+        """Describe a tool as a WSDL document.
+
+        Args:
+            namespace: Dotted name of the tool.
+
+        Returns:
+            The document.
+        """
+        offered = services()
+        return write_wsdl(offered.registry.entry(namespace), offered.url)
+
+    @expose
+    @read_only
+    def index(self) -> str:
+        """List the addresses of the documents of all tools, one a line."""
+        offered = services()
+        addresses = [
+            f"{offered.url}{self.namespace.replace('.', '/')}{entry.path}".rstrip("/")
+            for entry in sorted(offered.registry.listed(), key=_name)
+            if not entry.is_builtin
+        ]
+        return "".join(f"{address}\n" for address in addresses)
+
+    @rest("GET", name="*")
+    def _of_path(self, request: Request) -> Response:
+        namespace = ".".join(request.rest)
+        return Response(self.document(namespace), content_type=_XML)
+
+
+def _name(entry: ToolEntry) -> str:
+    return entry.namespace

@@ -1,0 +1,216 @@
+"""How one method is called and answered over SOAP; made once for each method."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from toolserver.calls import Arguments
+from toolserver.describe.names import (
+    from_xml_name,
+    response_name,
+    target_namespace,
+    xml_name,
+)
+from toolserver.errors import InvalidParams
+from toolserver.methods import MethodSpec
+from toolserver.protocols.soap_encoded import APACHE, write_encoded
+from toolserver.protocols.soap_literal import Writers
+from toolserver.protocols.soap_names import (
+    SOAP11,
+    SOAP12,
+    TYPE,
+    XSD,
+    XSI,
+    Version,
+)
+from toolserver.protocols.soap_reader import Reader, Readers, read_any
+from toolserver.protocols.xmltext import escape
+from toolserver.types import Kind
+
+__all__ = ["Binding"]
+
+#: Names that clients make up for parameters that they know no names of: PHP's
+#: ``param0``, ``c-gensym3`` of SOAP::Lite, ``v1`` of SOAPpy, ``arg0`` and ``in0`` of
+#: others.
+_MADE_UP = re.compile(r"(?:param|c-gensym|gensym|arg|in|v|p|_)-?[0-9]+")
+#: Kinds whose schema leaves open what a value is, so that literal callers tell it.
+_OPEN = frozenset({Kind.ANY, Kind.OBJECT, Kind.UNION})
+
+_HEADS = {
+    version: (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<soapenv:Envelope xmlns:soapenv="{version.envelope}"'
+        f' xmlns:xsi="{XSI}" xmlns:xsd="{XSD}">'
+        "<soapenv:Body>"
+    )
+    for version in (SOAP11, SOAP12)
+}
+_TAIL = "</soapenv:Body></soapenv:Envelope>\n"
+_RPC12 = "http://www.w3.org/2003/05/soap-rpc"
+
+
+class Binding:
+    """Reads the arguments of a method and writes its results.
+
+    Args:
+        spec: The method.
+        operations: The names of all methods of its tool.
+    """
+
+    def __init__(self, spec: MethodSpec, operations: Collection[str]) -> None:
+        readers = Readers()
+        # Nothing here holds on to the spec, so that a binding can go with it.
+        self._positional = [
+            readers.reader(parameter.type)
+            for parameter in spec.parameters[: spec.positional]
+        ]
+        self._names = [parameter.name for parameter in spec.parameters]
+        self._readers: dict[str, Reader] = {
+            parameter.name: readers.reader(parameter.type)
+            for parameter in spec.parameters
+        }
+        self._open = {
+            parameter.name
+            for parameter in spec.parameters
+            if parameter.type.kind in _OPEN
+        }
+        self._absent = [
+            parameter.name
+            for parameter in spec.parameters
+            if parameter.required and parameter.type.nullable
+        ]
+        self._rest = spec.rest.name if spec.rest is not None else None
+        self._read_rest = readers.reader(spec.rest.type) if spec.rest else read_any
+        self._extra = spec.extra.name if spec.extra is not None else None
+        self._read_extra = readers.reader(spec.extra.type) if spec.extra else read_any
+        self._returns = spec.returns
+        self._is_void = spec.returns.kind is Kind.NONE
+        self._write = Writers().writer(spec.returns, "return")
+        self._response = response_name(xml_name(spec.name), operations)
+
+    def read(self, operation: Element) -> tuple[Arguments, bool]:
+        """Read the arguments of a call.
+
+        Args:
+            operation: The element that holds them.
+
+        Returns:
+            The arguments, and whether their types show that the caller uses SOAP's
+            encoding.
+
+        Raises:
+            InvalidParams: One is given twice, or some before others are missing.
+            InvalidRequest: One is not of the type that it says.
+        """
+        is_encoded = False
+        args: list[Any] = []
+        rest: list[Any] = []
+        named: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for child in operation:
+            namespace, _, tag = child.tag.rpartition("}")
+            name = from_xml_name(tag)
+            if child.get(TYPE) is not None and not (namespace and name in self._open):
+                is_encoded = True
+            read = self._readers.get(name)
+            if read is not None:
+                if name in named:
+                    raise InvalidParams(f"{name}: given twice")
+                named[name] = read(child)
+            elif name == self._rest:
+                rest.append(self._read_rest(child))
+            elif name == self._extra:
+                for key, value in _read_pairs(child, self._read_extra):
+                    extra[key] = value
+            elif not namespace and _MADE_UP.fullmatch(name) is not None:
+                args.append(self._reader_at(len(args))(child))
+            else:
+                extra[name] = self._read_extra(child)
+        if not args:
+            # In the order of the method, as far as there is no gap: so parameters
+            # that have no name for callers get their values, too.
+            for name in self._names[: len(self._positional)]:
+                if name not in named:
+                    break
+                args.append(named.pop(name))
+        for name in self._absent[:]:
+            if name not in named and name not in self._names[: len(args)]:
+                named[name] = None
+        if rest:
+            self._complete(args, named)
+            args += rest
+        if extra:
+            named.update(extra)
+        return (args, named), is_encoded
+
+    def _reader_at(self, index: int) -> Reader:
+        positional = self._positional
+        return positional[index] if index < len(positional) else self._read_rest
+
+    def _complete(self, args: list[Any], named: dict[str, Any]) -> None:
+        """Have all positional arguments in their places, as more follow them."""
+        for name in self._names[len(args) : len(self._positional)]:
+            if name not in named:
+                raise InvalidParams(f"{name}: missing, expected before {self._rest}")
+            args.append(named.pop(name))
+
+    def write_literal(self, value: Any, version: Version, namespace: str) -> bytes:
+        """Write a result for a caller who knows the WSDL.
+
+        Args:
+            value: The result, plain.
+            version: The version of SOAP.
+            namespace: Dotted name of the tool.
+
+        Returns:
+            The message in UTF-8.
+
+        Raises:
+            ApplicationError: It is not what the WSDL says, or XML cannot carry it.
+        """
+        tag = self._response
+        pieces = [f'{_HEADS[version]}<{tag} xmlns="{target_namespace(namespace)}">']
+        if not self._is_void:
+            self._write(value, pieces.append)
+        pieces.append(f"</{tag}>{_TAIL}")
+        return "".join(pieces).encode()
+
+    def write_encoded(self, value: Any, version: Version, uri: str) -> bytes:
+        """Write a result for a caller who uses SOAP's encoding.
+
+        Args:
+            value: The result, plain.
+            version: The version of SOAP.
+            uri: The namespace in which the caller has named the method.
+
+        Returns:
+            The message in UTF-8.
+
+        Raises:
+            ApplicationError: XML cannot carry it.
+        """
+        tag = self._response
+        quoted = escape(uri).replace('"', "&quot;")
+        named = f'<m:{tag} xmlns:m="{quoted}"' if uri else f"<{tag}"
+        pieces = [
+            f'{_HEADS[version]}{named} xmlns:enc="{version.encoding}" '
+            f'xmlns:apache="{APACHE}" soapenv:encodingStyle="{version.encoding}">'
+        ]
+        if not self._is_void or value is not None:
+            write_encoded(value, self._returns, "return", version, pieces.append)
+            if version is SOAP12:
+                # SOAP 1.2, part 2, section 4.2.1: it names the element of the result.
+                # Behind it, as some clients take the first element.
+                pieces.append(f'<r:result xmlns:r="{_RPC12}">return</r:result>')
+        pieces.append(f"</m:{tag}>" if uri else f"</{tag}>")
+        pieces.append(_TAIL)
+        return "".join(pieces).encode()
+
+
+def _read_pairs(element: Element, read_value: Reader) -> list[tuple[str, Any]]:
+    return [
+        (item[0].text or "", read_value(item[1])) for item in element if len(item) == 2
+    ]
