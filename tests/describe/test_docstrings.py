@@ -117,6 +117,11 @@ def test_plain_text_is_all_text(doc, expected):
     assert parse_docstring(doc) == expected
 
 
+def test_a_lonely_section_is_read():
+    found = parse_docstring("A point.\n\nAttributes:\n    x: To the right.")
+    assert (found.text, found.parameters) == ("", {"x": "To the right."})
+
+
 @given(
     st.lists(
         st.sampled_from(

@@ -81,7 +81,9 @@ def parse_docstring(doc: str) -> DocString:
     else:
         prose, sections = _part_google(doc)
     try:
-        parsed = docstring_parser.parse(sections, style)
+        # Without a first line the parser would take the indentation of a section's
+        # body for that of the whole.
+        parsed = docstring_parser.parse(f".\n{sections}", style)
     except docstring_parser.ParseError:
         return DocString(*_part_summary(doc))
     summary, text = _part_summary(prose)
