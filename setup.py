@@ -63,6 +63,7 @@ setup(
             "types-gevent>=26.9",
             "types-requests>=2.33",
             "werkzeug>=3.1",
+            "zeep>=4.3",
         ],
     },
     entry_points={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolserver.describe.wsdl import write_wsdl
 from toolserver.entries import ToolEntry
+from toolserver.errors import NotFound, ToolNotFound
 from toolserver.message import Request, Response
 from toolserver.services import services
 from toolserver.tools import InternalTool, expose, read_only
@@ -27,17 +28,26 @@ class WSDLTool(InternalTool):
 
         Returns:
             The document.
+
+        Raises:
+            NotFound: There is no such tool.
         """
         offered = services()
-        return write_wsdl(offered.registry.entry(namespace), offered.url)
+        try:
+            entry = offered.registry.entry(namespace)
+        except ToolNotFound as error:
+            raise NotFound(error.message) from error
+        return write_wsdl(entry, offered.url)
 
     @expose
     @read_only
     def index(self) -> str:
         """List the addresses of the documents of all tools, one a line."""
         offered = services()
+        here = f"{offered.url}{self.namespace.replace('.', '/')}"
         addresses = [
-            f"{offered.url}{self.namespace.replace('.', '/')}{entry.path}".rstrip("/")
+            # The path without a namespace leads to this list.
+            f"{here}{entry.path[:-1]}" if entry.namespace else f"{offered.url}SOAP?wsdl"
             for entry in sorted(offered.registry.listed(), key=_name)
             if not entry.is_builtin
         ]

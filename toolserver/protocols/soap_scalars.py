@@ -31,7 +31,12 @@ _DATE_TIME = re.compile(
     rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]+)?{_ZONE}"
 )
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_FLOATS = {text: float(text) for text in ("INF", "+INF", "-INF", "NaN")}
+#: Besides the forms of XML Schema those that careless clients send, zeep among them.
+_FLOATS = {
+    text: float(text)
+    for sign in ("", "+", "-")
+    for text in (f"{sign}inf", f"{sign}infinity", "nan")
+}
 #: Digits of a decimal number, with the zeros that its exponent stands for.
 _MOST_DIGITS = 4300
 _LONG = 2**63
@@ -52,7 +57,7 @@ def _read_double(text: str) -> Any:
     stripped = text.strip()
     if _NUMBER.fullmatch(stripped) is not None:
         return float(stripped)
-    return _FLOATS.get(stripped, text)
+    return _FLOATS.get(stripped.lower(), text)
 
 
 def _read_decimal(text: str) -> Any:
