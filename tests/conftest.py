@@ -1,9 +1,28 @@
 """What all tests share."""
 
+import contextlib
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.postgresql import PostgreSQL, Unavailable
 
 # A loaded machine is no failure: times are not judged here.
 settings.register_profile(
     "toolserver", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("toolserver")
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A running PostgreSQL; without one its tests are skipped, but fail under CI."""
+    try:
+        server = PostgreSQL()
+    except Unavailable as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"no PostgreSQL: {error}")
+        pytest.skip(f"no PostgreSQL: {error}")
+    with contextlib.closing(server):
+        yield server

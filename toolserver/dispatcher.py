@@ -38,6 +38,7 @@ from toolserver.errors import (
     ToolserverError,
 )
 from toolserver.registry import Registry
+from toolserver.transactions import start_clock
 
 __all__ = ["Dispatcher"]
 
@@ -145,6 +146,8 @@ class Dispatcher:
             return _run(target, args, kwargs)
         inner.deadline = deadline
         with gevent.Timeout(timeout) as timer:
+            if target.transaction is not None:
+                start_clock(inner, timer)
             try:
                 return _run(target, args, kwargs)
             except gevent.Timeout as expired:

@@ -8,6 +8,7 @@ from toolserver.calls import Call
 from toolserver.contexts import current
 from toolserver.dispatcher import Dispatcher
 from toolserver.errors import MethodNotFound
+from toolserver.home import Home
 from toolserver.registry import Registry
 from toolserver.settings import Settings
 
@@ -25,19 +26,22 @@ class Services:
         registry: The tools.
         dispatcher: The door for calls.
         settings: The settings of the server.
+        home: The folders of the server; None where it has none.
     """
 
-    __slots__ = ("_parts", "dispatcher", "registry", "settings")
+    __slots__ = ("_parts", "dispatcher", "home", "registry", "settings")
 
     def __init__(
         self,
         registry: Registry,
         dispatcher: Dispatcher,
         settings: Settings | None = None,
+        home: Home | None = None,
     ) -> None:
         self.registry = registry
         self.dispatcher = dispatcher
         self.settings = settings or Settings()
+        self.home = home
         self._parts: dict[type, Any] = {}
 
     def part(self, kind: type[T]) -> T:
@@ -53,6 +57,13 @@ class Services:
         if found is None:
             found = self._parts[kind] = kind()
         return found
+
+    def close(self) -> None:
+        """Close those parts that hold something: that have a method `close`."""
+        for part in self._parts.values():
+            close = getattr(part, "close", None)
+            if close is not None:
+                close()
 
     @property
     def url(self) -> str:

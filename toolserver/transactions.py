@@ -11,10 +11,18 @@ from contextlib import contextmanager
 from logging import Logger
 from typing import Protocol
 
-__all__ = ["HOOKS", "hooked_transaction"]
+import gevent
+
+from toolserver.contexts import Context, Var, current
+
+__all__ = ["HOOKS", "hooked_transaction", "start_clock", "stop_clock"]
 
 #: What a tool overrides to take part in transactions; any of them suffices.
 HOOKS = ("transaction", "begin", "commit", "abort")
+
+#: The timer of a call, and the identity of that call's own context: calls inside of it
+#: see the variable, too.
+_clock: Var[tuple[int, gevent.Timeout] | None] = Var("clock of the call", default=None)
 
 
 class Transactional(Protocol):
@@ -58,3 +66,24 @@ def hooked_transaction(tool: Transactional) -> Iterator[None]:
         except Exception:
             tool.log.exception("abort failed")
         raise
+
+
+def start_clock(context: Context, timer: gevent.Timeout) -> None:
+    """Note which timer ends a call.
+
+    Args:
+        context: The bound context of the call.
+        timer: The timer, running.
+    """
+    _clock.set((id(context), timer))
+
+
+def stop_clock() -> None:
+    """Call off the time-out of the running call, because it is about to be committed.
+
+    A time-out in the middle of a commit would tell the caller that the call failed,
+    although its work is kept. The time-outs of calls around this one go on.
+    """
+    found = _clock.get()
+    if found is not None and found[0] == id(current()):
+        found[1].close()

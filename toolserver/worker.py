@@ -87,7 +87,7 @@ class Worker:
         self.dispatcher = Dispatcher(
             self.registry, tells_exceptions=settings.errors.detail == "message"
         )
-        self.services = Services(self.registry, self.dispatcher, settings)
+        self.services = Services(self.registry, self.dispatcher, settings, home)
         self._lifecycle = Lifecycle(
             self.registry, self.services, home.var / "setup.lock"
         )
@@ -149,6 +149,7 @@ class Worker:
             self._lifecycle.start()
         except BaseException:
             http.stop(0)
+            self.services.close()
             install(None, self.services)
             raise
         self._tell_started()
@@ -169,6 +170,7 @@ class Worker:
         try:
             self._lifecycle.start()
         except BaseException:
+            self.services.close()
             install(None, self.services)
             raise
         self._tell_started()
@@ -249,6 +251,7 @@ class Worker:
             self._tell("system.worker.exit", os.getpid())
         self._lifecycle.stop()
         self._lifecycle.close()
+        self.services.close()
         install(None, self.services)
 
     @property

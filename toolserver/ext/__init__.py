@@ -1,0 +1,1 @@
+"""What some servers need: each module needs an extra of the package."""

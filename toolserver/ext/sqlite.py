@@ -1,0 +1,117 @@
+"""SQLite under greenlets: nobody waits inside of SQLite.
+
+SQLite waits for a lock in C, and while it does no other greenlet runs. If the lock is
+held by another greenlet of the same process, that one cannot go on and let go of it:
+all stand still until SQLite's own time-out has passed. Therefore
+
+- the engine has one connection, so that a transaction of this process waits in the pool
+  for the one before it, as a greenlet waits;
+- a transaction takes the lock for writing at its begin (``BEGIN IMMEDIATE``). One that
+  takes it at its first change can fail in its middle, because what it had read has
+  changed since, and would have to be run again;
+- SQLite itself never waits. What another process has locked is tried again after a
+  pause in which other greenlets run;
+- the write-ahead log is on: then readers in other processes, as a backup, never stop a
+  commit, so that nothing but the begin has to be tried again.
+
+Foreign keys are checked; SQLite leaves that out unless asked.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+from sqlalchemy import URL, Connection, Engine, event
+
+from toolserver.errors import Overload
+
+__all__ = ["CONNECT_ARGUMENTS", "is_unreachable", "located", "prepare"]
+
+#: For `sqlite3.connect`: seconds that SQLite itself waits, and that the connection,
+#: which one transaction has at a time, may go to another thread.
+CONNECT_ARGUMENTS = {"timeout": 0, "check_same_thread": False}
+#: Seconds between two trials: the first pause, and the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def located(url: URL, folder: Path | None) -> URL:
+    """Complete the path of a database file.
+
+    Args:
+        url: URL of any database.
+        folder: Where relative files are; None for the current folder.
+
+    Returns:
+        The same for all ways to name one file; URLs of others as they are.
+    """
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:":
+        return url
+    if name.startswith("file:"):
+        return url
+    return url.set(database=str(((folder or Path()) / name).resolve()))
+
+
+def prepare(engine: Engine, timeout_s: float) -> None:
+    """Let the connections of an engine do as this module says.
+
+    Args:
+        engine: An engine with one connection, made with `CONNECT_ARGUMENTS`.
+        timeout_s: How long to wait for other processes, seconds.
+    """
+
+    def connected(connection: sqlite3.Connection, record: Any) -> None:
+        # No BEGIN but ours: the driver would begin before changes only.
+        connection.isolation_level = None
+        _patiently(connection, "PRAGMA journal_mode = WAL", timeout_s)
+        connection.execute("PRAGMA foreign_keys = ON").close()
+
+    def begins(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        _patiently(driver, "BEGIN IMMEDIATE", timeout_s)
+
+    def checked_in(connection: sqlite3.Connection | None, record: Any) -> None:
+        # A refused COMMIT leaves the transaction open, which SQLAlchemy takes for
+        # ended.
+        if connection is not None and connection.in_transaction:
+            connection.rollback()
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begins)
+    event.listen(engine, "checkin", checked_in)
+
+
+def is_unreachable(cause: BaseException | None) -> bool:
+    """Whether an error of sqlite3 says that the file cannot be used at all.
+
+    Args:
+        cause: The error.
+    """
+    code = getattr(cause, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+
+
+def _patiently(
+    connection: sqlite3.Connection, statement: str, timeout_s: float
+) -> None:
+    """Execute what another process may have locked."""
+    end = time.monotonic() + timeout_s
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            connection.execute(statement).close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _LOCKED:
+                raise
+            if time.monotonic() + pause > end:
+                raise Overload(
+                    f"another process has locked the database for {timeout_s:g} seconds"
+                ) from error
+        gevent.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
