@@ -79,8 +79,7 @@ class _Exchange:
     def read(self) -> Arguments:
         """Read the arguments, once the method is known to exist."""
         self.binding = self._bindings(self.name)
-        arguments, has_types = self.binding.read(self._operation)
-        self.is_encoded = self.is_encoded or has_types
+        arguments, self.is_encoded = self.binding.read(self._operation, self.is_encoded)
         return arguments
 
 

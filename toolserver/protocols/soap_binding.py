@@ -91,21 +91,22 @@ class Binding:
         self._write = Writers().writer(spec.returns, "return")
         self._response = response_name(xml_name(spec.name), operations)
 
-    def read(self, operation: Element) -> tuple[Arguments, bool]:
+    def read(self, operation: Element, says_encoded: bool) -> tuple[Arguments, bool]:
         """Read the arguments of a call.
 
         Args:
             operation: The element that holds them.
+            says_encoded: Whether the message says that it uses SOAP's encoding.
 
         Returns:
-            The arguments, and whether their types show that the caller uses SOAP's
-            encoding.
+            The arguments, and whether the message uses SOAP's encoding, which the
+            types of arguments show where nothing else does.
 
         Raises:
             InvalidParams: One is given twice, or some before others are missing.
             InvalidRequest: One is not of the type that it says.
         """
-        is_encoded = False
+        is_encoded = says_encoded
         args: list[Any] = []
         rest: list[Any] = []
         named: dict[str, Any] = {}
@@ -113,7 +114,8 @@ class Binding:
         for child in operation:
             namespace, _, tag = child.tag.rpartition("}")
             name = from_xml_name(tag)
-            if child.get(TYPE) is not None and not (namespace and name in self._open):
+            has_type = child.get(TYPE) is not None
+            if has_type and not (namespace and name in self._open):
                 is_encoded = True
             read = self._readers.get(name)
             if read is not None:
@@ -125,7 +127,7 @@ class Binding:
             elif name == self._extra:
                 for key, value in _read_pairs(child, self._read_extra):
                     extra[key] = value
-            elif not namespace and _MADE_UP.fullmatch(name) is not None:
+            elif (is_encoded or not namespace) and _MADE_UP.fullmatch(name):
                 args.append(self._reader_at(len(args))(child))
             else:
                 extra[name] = self._read_extra(child)
