@@ -14,15 +14,15 @@ from toolserver.cli.wire import PROTOCOLS, Server
 from toolserver.home import Home
 from toolserver.pidfile import find_server
 
-__all__ = ["call", "tools"]
+__all__ = ["ca_option", "call", "local_url", "timeout_option", "tools", "url_option"]
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 
-_url = click.option("--url", help="The server; by default that of the home.")
-_ca = click.option(
+url_option = click.option("--url", help="The server; by default that of the home.")
+ca_option = click.option(
     "--ca", metavar="FILE", default="", help="Certificates to trust, as PEM."
 )
-_timeout = click.option(
+timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
@@ -40,9 +40,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     type=click.Choice(PROTOCOLS, case_sensitive=False),
     help="RPC mechanism; JSONRPC by default.",
 )
-@_url
-@_ca
-@_timeout
+@url_option
+@ca_option
+@timeout_option
 @_json
 @click.pass_obj
 def call(
@@ -75,7 +75,7 @@ def call(
             raise click.UsageError(f"{found[1]}: given twice")
         else:
             named[found[1]] = _value(found[2])
-    server = Server(url or _local_url(given), timeout=timeout, ca=ca)
+    server = Server(url or local_url(given), timeout=timeout, ca=ca)
     result = server.call(protocol or "JSONRPC", name, args, named)
     if as_json or not isinstance(result, str):
         if result is not None or as_json:
@@ -86,9 +86,9 @@ def call(
 
 @click.command()
 @click.argument("namespace", required=False)
-@_url
-@_ca
-@_timeout
+@url_option
+@ca_option
+@timeout_option
 @_json
 @click.pass_obj
 def tools(
@@ -105,7 +105,7 @@ def tools(
     Each with its methods and their signatures; with NAMESPACE only that tool, and
     what its methods are for.
     """
-    server = Server(url or _local_url(given), timeout=timeout, ca=ca)
+    server = Server(url or local_url(given), timeout=timeout, ca=ca)
 
     def ask(method: str, *args: Any) -> Any:
         return server.call("JSONRPC", f"system.{method}", args, {})
@@ -123,7 +123,15 @@ def tools(
                 click.echo(f"      {method['summary']}")
 
 
-def _local_url(given: str | None) -> str:
+def local_url(given: str | None) -> str:
+    """The address of the running server of a home.
+
+    Args:
+        given: The home as it was named on the command line, or None.
+
+    Raises:
+        Fail: It does not run.
+    """
     home = Home.find(given)
     found = find_server(home)
     if found is None or found.url is None:

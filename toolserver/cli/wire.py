@@ -97,6 +97,28 @@ class Server:
             raise Fail("REST takes arguments by name: NAME=VALUE", 2)
         return self._call_rest(name, named)
 
+    def fetch(self, path: str, query: str = "") -> bytes:
+        """Fetch a document.
+
+        Args:
+            path: Its path below the server's own, with a slash in front.
+            query: What follows the question mark.
+
+        Returns:
+            The document.
+
+        Raises:
+            Fail: There is none, or the server does not answer.
+        """
+        target = quote(path, safe="/~") + (f"?{query}" if query else "")
+        status, kind, data = self._ask("GET", target)
+        if status == http.HTTPStatus.OK:
+            return data
+        if kind == "application/problem+json":
+            text = json.loads(data).get("detail", "")
+            raise Fail(f"HTTP {status}: {_one_line(str(text))}")
+        raise self._strange(status, data)
+
     def _call_jsonrpc(self, name: str, params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": name, "params": params}
         status, _, data = self._post("/JSONRPC", _json(body), "application/json")
@@ -155,14 +177,23 @@ class Server:
         return Fail(f"{self._url}: HTTP {status}{phrase}: {text}")
 
     def _post(self, path: str, body: bytes, kind: str) -> tuple[int, str, bytes]:
+        return self._ask("POST", path, body, {"Content-Type": kind})
+
+    def _ask(
+        self,
+        verb: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, str, bytes]:
         connection = self._connect()
         headers = {
-            "Content-Type": kind,
             "Accept": "application/json, text/xml, */*;q=0.5",
             "User-Agent": "tsctl",
+            **(headers or {}),
         }
         try:
-            connection.request("POST", self._base + path, body, headers)
+            connection.request(verb, self._base + path, body, headers)
             answer = connection.getresponse()
             data = answer.read()
         except TimeoutError as error:

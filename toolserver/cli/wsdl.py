@@ -1,0 +1,52 @@
+"""The command that fetches WSDL: ``wsdl``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from toolserver.cli.group import Fail
+from toolserver.cli.remote import ca_option, local_url, timeout_option, url_option
+from toolserver.cli.wire import Server
+
+__all__ = ["wsdl"]
+
+
+@click.command()
+@click.argument("namespace", default="")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the document there instead of printing it.",
+)
+@url_option
+@ca_option
+@timeout_option
+@click.pass_obj
+def wsdl(
+    given: str | None,
+    /,
+    namespace: str,
+    output: Path | None,
+    url: str | None,
+    ca: str,
+    timeout: float,
+) -> None:
+    """Print the WSDL document of a tool.
+
+    NAMESPACE is its dotted name, such as shop.orders; the root tool's is empty.
+    """
+    server = Server(url or local_url(given), timeout=timeout, ca=ca)
+    if not namespace:
+        names = server.call("JSONRPC", "system.listTools", (), {})
+        if "" not in names:
+            raise Fail(
+                f"there is no root tool; NAMESPACE is one of {', '.join(names)}", 2
+            )
+    document = server.fetch(f"/SOAP/{namespace.replace('.', '/')}".rstrip("/"), "wsdl")
+    if output is None:
+        click.echo(document, nl=False)
+    else:
+        output.write_bytes(document)
