@@ -15,7 +15,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["toolserver", "toolserver.*"]),
-    package_data={"toolserver": ["py.typed"]},
+    package_data={"toolserver": ["py.typed"], "toolserver.pages": ["assets/*"]},
     python_requires=">=3.11",
     install_requires=[
         "gevent>=26.4",
@@ -54,6 +54,7 @@ setup(
             "lxml-stubs>=0.5",
             "mypy>=2.4",
             "psycopg[binary]>=3.3",
+            "playwright>=1.60",
             "pytest>=9.2",
             "pytest-timeout>=2.4",
             "ruff>=0.17",

@@ -97,6 +97,17 @@ class Registry:
             where = entry.namespace or "the root tool"
             log.exception("%s: its tools cannot be listed", where)
 
+    def of_class(self, cls: type[Tool]) -> ToolEntry | None:
+        """Find a tool by its class, wherever its user has put it.
+
+        Args:
+            cls: The class; a subclass will do.
+
+        Returns:
+            The first registered tool of the class, or None.
+        """
+        return next((each for each in self if isinstance(each.tool, cls)), None)
+
     def forget_children(self) -> None:
         """Forget the tools of all factories."""
         for entry in self._entries.values():

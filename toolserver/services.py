@@ -27,9 +27,10 @@ class Services:
         dispatcher: The door for calls.
         settings: The settings of the server.
         home: The folders of the server; None where it has none.
+        prefixes: Prefixes of the protocols that it speaks; set once it knows them.
     """
 
-    __slots__ = ("_parts", "dispatcher", "home", "registry", "settings")
+    __slots__ = ("_parts", "dispatcher", "home", "prefixes", "registry", "settings")
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Services:
         self.dispatcher = dispatcher
         self.settings = settings or Settings()
         self.home = home
+        self.prefixes: tuple[str, ...] = ()
         self._parts: dict[type, Any] = {}
 
     def part(self, kind: type[T]) -> T:

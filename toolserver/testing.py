@@ -166,7 +166,8 @@ def serve(
         "contracts": contracts,
         **sections.get("server", {}),
     }
-    sections["tool"] = {key: dict(value) for key, value in (settings or {}).items()}
+    for namespace, values in (settings or {}).items():
+        sections.setdefault("tool", {})[namespace] = dict(values)
     with ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toolserver import loader
+from toolserver.builtin.api import API
 from toolserver.builtin.catalog import BUILTIN
 from toolserver.builtin.wsdl import WSDLTool
 from toolserver.chains import Chain, Chains, declared_chains
@@ -376,13 +377,20 @@ class Worker:
 
     def _build_app(self) -> App:
         settings = self.settings
+        wsdl = self.registry.of_class(WSDLTool)
+        pages = self.registry.of_class(API)
         protocols: list[RPCProtocol] = [
             XMLRPC(settings.limits, settings.xmlrpc),
-            SOAP(settings.limits, self.registry.target, self._wsdl_tool()),
+            SOAP(
+                settings.limits,
+                self.registry.target,
+                wsdl.namespace if wsdl is not None else None,
+            ),
             JSONRPC(settings.limits),
             *codecs,
         ]
         self._rpc = RPC(self.dispatcher, protocols, logs_calls=settings.log.rpc)
+        self.services.prefixes = self._rpc.prefixes
         static = settings.static
         self._gateway = Gateway(
             [*applications, *configured(settings.wsgi.applications)]
@@ -394,6 +402,7 @@ class Worker:
             rest=REST(self.registry, self.dispatcher, settings=settings),
             static=StaticFiles(self.home.www, static) if static.enabled else None,
             gateway=self._gateway or None,
+            start=pages.path if pages is not None else "",
         )
 
     def _wsdl_tool(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from toolserver.builtin.api import API
 from toolserver.builtin.system import SystemTool
 from toolserver.builtin.wsdl import WSDLTool
 from toolserver.tools import Tool
@@ -11,4 +12,8 @@ from toolserver.tools import Tool
 __all__ = ["BUILTIN"]
 
 #: A subclass that a user registers under the same name takes the place of one.
-BUILTIN: Mapping[str, type[Tool]] = {"system": SystemTool, "WSDL": WSDLTool}
+BUILTIN: Mapping[str, type[Tool]] = {
+    "API": API,
+    "system": SystemTool,
+    "WSDL": WSDLTool,
+}

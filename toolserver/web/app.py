@@ -5,7 +5,8 @@
 3. a tool and a method in the path: REST
 4. a file below ``www/``
 5. the nearest tool upwards whose first remaining element is a method: REST
-6. 404
+6. where nothing is at the root, the page that the server starts with
+7. 404
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from toolserver.errors import (
     NotFound,
     ToolserverError,
 )
-from toolserver.message import Request, Response
+from toolserver.message import Request, Response, redirect
 from toolserver.services import Services
 from toolserver.web.gateway import Gateway
 from toolserver.web.hosts import HostCheck
@@ -49,6 +50,7 @@ class App:
         rest: The tools over REST.
         static: The static files, or None where none are served.
         gateway: The WSGI applications, or None where there are none.
+        start: The path to which the root leads if nothing is there; empty for none.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class App:
         rest: REST,
         static: StaticFiles | None,
         gateway: Gateway | None = None,
+        start: str = "",
     ) -> None:
         self._services = services
         self._hosts = hosts
@@ -69,6 +72,7 @@ class App:
         self._rewriting = Rewriting(services.part(Chains))
         self._rewrites = self._rewriting.links
         self._gateway = gateway
+        self._start = start
         self._prefixes = frozenset(rpc.prefixes)
         self._guards_files = any(entry.guards_files for entry in services.registry)
 
@@ -135,6 +139,8 @@ class App:
         route = self._rest.nearest(request)
         if route is not None:
             return self._rest.answer(request, route)
+        if path == "/" and self._start and request.method in ("GET", "HEAD"):
+            return redirect(self._start)
         raise NotFound(f"nothing here: {path!r}")
 
     def _check_file(self, request: Request, context: Context) -> None:

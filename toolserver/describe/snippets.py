@@ -1,0 +1,162 @@
+"""Calls of a method, ready to be copied: for shells and for programs."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from toolserver.describe.samples import sample
+from toolserver.methods import MethodSpec
+
+__all__ = ["Address", "Snippet", "snippets"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a tool is.
+
+    Attributes:
+        server: URL of the server, with a slash at its end.
+        namespace: Dotted name of the tool; empty for the root.
+        path: Path of the tool's URL, with slashes around it.
+    """
+
+    server: str
+    namespace: str
+    path: str
+
+    def name(self, method: str) -> str:
+        """The full name of a method of the tool."""
+        return f"{self.namespace}.{method}" if self.namespace else method
+
+    def url(self, method: str) -> str:
+        """The URL of a method of the tool over REST."""
+        tail = "" if method == "index" else quote(method)
+        return self.server.rstrip("/") + self.path + tail
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A call to be copied.
+
+    Attributes:
+        label: What it is for.
+        code: The call.
+    """
+
+    label: str
+    code: str
+
+
+def snippets(
+    spec: MethodSpec,
+    address: Address,
+    *,
+    verbs: Collection[str],
+    prefixes: Collection[str],
+) -> list[Snippet]:
+    """Write calls of a method.
+
+    Args:
+        spec: The method.
+        address: Where its tool is.
+        verbs: The HTTP methods for which REST takes its arguments by name.
+        prefixes: Prefixes of the protocols that the server speaks.
+
+    Returns:
+        One for each way of calling it; arguments that may be left out are.
+    """
+    arguments = {
+        parameter.name: sample(parameter.type)
+        for parameter in spec.parameters
+        if parameter.required
+    }
+    found = []
+    if "POST" in verbs:
+        found.append(Snippet("curl", _curl(spec, address, arguments, verbs)))
+        found.append(Snippet("Python, requests", _requests(spec, address, arguments)))
+    if "JSONRPC" in prefixes:
+        found.append(Snippet("curl, JSON-RPC", _jsonrpc(spec, address, arguments)))
+    if "RPC2" in prefixes:
+        code = _xmlrpc(spec, address, arguments)
+        found.append(Snippet("Python, xmlrpc.client", code))
+    if "SOAP" in prefixes:
+        found.append(Snippet("Python, zeep", _zeep(spec, address, arguments)))
+    return found
+
+
+def _curl(
+    spec: MethodSpec,
+    address: Address,
+    arguments: dict[str, Any],
+    verbs: Collection[str],
+) -> str:
+    url = address.url(spec.name)
+    fits_query = all(isinstance(each, (str, int, float)) for each in arguments.values())
+    if spec.is_read_only and fits_query and "GET" in verbs:
+        texts = {
+            name: json.dumps(value) if isinstance(value, bool) else value
+            for name, value in arguments.items()
+        }
+        query = f"?{urlencode(texts, quote_via=quote)}" if texts else ""
+        return f"curl {shlex.quote(url + query)}"
+    return _post(url, arguments)
+
+
+def _post(url: str, body: Any) -> str:
+    return (
+        f"curl {shlex.quote(url)} \\\n"
+        "  -H 'Content-Type: application/json' \\\n"
+        f"  -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
+    )
+
+
+def _jsonrpc(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
+    call = {"jsonrpc": "2.0", "id": 1, "method": address.name(spec.name)}
+    return _post(f"{address.server}JSONRPC", {**call, "params": arguments})
+
+
+def _requests(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
+    url = address.url(spec.name)
+    given = f", json={arguments!r}" if arguments else ""
+    return (
+        "import requests\n\n"
+        f"answer = requests.post({url!r}{given})\n"
+        "answer.raise_for_status()\n"
+        "print(answer.text)"
+    )
+
+
+def _xmlrpc(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
+    name = address.name(spec.name)
+    method = f"server.{name}"
+    if not all(_is_name(part) for part in name.split(".")):
+        method = f"getattr(server, {name!r})"
+    given = ", ".join(map(repr, arguments.values()))
+    return (
+        "from xmlrpc.client import ServerProxy\n\n"
+        f"server = ServerProxy({address.server + 'RPC2'!r}, allow_none=True)\n"
+        f"print({method}({given}))"
+    )
+
+
+def _zeep(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
+    wsdl = f"{address.server}WSDL/{quote(address.namespace)}"
+    if all(map(_is_name, arguments)):
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    else:
+        given = f"**{arguments!r}"
+    return (
+        "import zeep\n\n"
+        f"client = zeep.Client({wsdl!r})\n"
+        f"print(client.service[{spec.name!r}]({given}))"
+    )
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)

@@ -1,0 +1,1 @@
+"""Pages for people: what tools there are, and how each is called."""
