@@ -144,6 +144,11 @@ class ToolEntry:
         """Forget what a factory has made; other tools have nothing to forget."""
 
     @property
+    def fixed_paths(self) -> list[str]:
+        """The paths of the server that it answers wherever it is."""
+        return [name for name in self.rest_methods if name.startswith("/")]
+
+    @property
     def invariants(self) -> tuple[str, ...]:
         """Texts of what always holds for the tool."""
         return invariant_texts(type(self.tool))

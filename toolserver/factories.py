@@ -11,12 +11,14 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar, final
 
 from toolserver.childcache import ChildCache
 from toolserver.contexts import Context, bind, current
 from toolserver.errors import NotFound, StartError
+from toolserver.storage import Storage
 from toolserver.tools import (
     StandardTool,
     Tool,
@@ -24,6 +26,7 @@ from toolserver.tools import (
     has_transaction,
     hidden,
     overrides,
+    wrappers_of,
 )
 
 __all__ = ["FactoryTool", "TransientFactoryTool", "TransientTool"]
@@ -49,6 +52,12 @@ class TransientTool(StandardTool, framework=True):
 
     key: str
     parent: Any
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The tool's own files, in those of its factory."""
+        factory: FactoryTool = self.parent
+        return factory.storage.of_key(self.key)
 
 
 class FactoryTool(StandardTool, framework=True):
@@ -145,6 +154,12 @@ def check_factory(cls: type[FactoryTool]) -> None:
                     "TransientTool"
                 )
             describe_tool(child)
+            for wrapper, _, attribute in wrappers_of(child):
+                if wrapper.name.startswith("/"):
+                    raise StartError(
+                        f"{child.__qualname__}.{attribute}: got the path "
+                        f"{wrapper.name!r}, expected none: there are many such tools"
+                    )
         try:
             re.compile(factory.key_pattern)
         except re.error as error:

@@ -64,6 +64,10 @@ class Registry:
         self._checks_contracts = checks_contracts
         self._entries: dict[str, ToolEntry] = {}
         self._targets: dict[str, Target] = {}
+        #: Tools by the paths that they answer wherever they are.
+        self._fixed: dict[str, ToolEntry] = {}
+        #: Grows with each change: what was made of the tools may be out of date.
+        self.generation = 0
         self._depth = 0
         self._has_factories = False
         #: Called when tools were replaced: what remembers paths forgets them.
@@ -196,10 +200,19 @@ class Registry:
         if isinstance(tool, FactoryTool):
             check_factory(type(tool))
         tool.namespace = namespace
-        return self._entry_of(tool, source, options, is_builtin=is_builtin)
+        entry = self._entry_of(tool, source, options, is_builtin=is_builtin)
+        for path in entry.fixed_paths:
+            other = self._fixed.get(path)
+            if other is not None and other.namespace != namespace:
+                raise StartError(
+                    f"{where}path {path!r} is taken by a tool from {other.source}"
+                )
+        return entry
 
     def _insert(self, entry: ToolEntry) -> None:
+        self.generation += 1
         self._entries[entry.namespace] = entry
+        self._fixed.update(dict.fromkeys(entry.fixed_paths, entry))
         self._depth = max(self._depth, len(_parts(entry)))
         self._targets.update((target.name, target) for target in entry.methods.values())
         self._has_factories = self._has_factories or isinstance(entry.tool, FactoryTool)
@@ -214,7 +227,10 @@ class Registry:
             new: The tools to put in.
         """
         for entry in old:
+            self.generation += 1
             del self._entries[entry.namespace]
+            for path in entry.fixed_paths:
+                del self._fixed[path]
             for target in entry.methods.values():
                 del self._targets[target.name]
         for entry in new:
@@ -266,6 +282,17 @@ class Registry:
             likely = difflib.get_close_matches(namespace, known, 1)
             hint = f", did you mean {likely[0]!r}?" if likely else ""
             raise ToolNotFound(f"no tool {namespace!r}{hint}") from None
+
+    def fixed(self, path: str) -> ToolEntry | None:
+        """Find the tool that answers a path of the server wherever the tool is.
+
+        Args:
+            path: The path, decoded.
+
+        Returns:
+            Its entry; `ToolEntry.rest_methods` has what answers under that path.
+        """
+        return self._fixed.get(path)
 
     def target(self, name: str) -> Target:
         """Find what a full name leads to, exported or not.

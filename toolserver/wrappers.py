@@ -7,6 +7,7 @@ before method, method before the whole tool, a subclass before its base.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -19,6 +20,7 @@ Role = Literal["parser", "generator", "on_error", "validate", "rest"]
 
 #: The HTTP methods that a tool can answer.
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_FIXED_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 #: The attribute of a function under which its wrapper is noted.
 NOTE = "__toolserver_wrapper__"
 
@@ -148,6 +150,9 @@ def rest(*verbs: str, name: str = "") -> Callable[[F], F]:
     Args:
         *verbs: HTTP methods that it answers; GET if none is given.
         name: Its name in the path, if it is not the method's own; ``"*"`` for all
-            paths below the tool that nothing else answers.
+            paths below the tool that nothing else answers; with a slash in front a
+            path of the server, wherever the tool is: ``"/robots.txt"``.
     """
+    if name.startswith("/") and _FIXED_PATH.fullmatch(name) is None:
+        raise TypeError(f"@rest: got name {name!r}, expected a path such as '/a/b.txt'")
     return _note(Wrapper("rest", verbs=verbs or ("GET",), name=name))

@@ -18,11 +18,13 @@ import toolserver.testing
 from tests.sample import Faults, Types
 from toolserver import (
     DirectResponse,
+    FactoryTool,
     Markup,
     Redirect,
     Request,
     Response,
     StandardTool,
+    TransientTool,
     context,
     generator,
     limit,
@@ -42,6 +44,7 @@ from toolserver.errors import (
     NotModified,
     NotOffered,
     Obsolete,
+    StartError,
     ToolserverError,
     TooMany,
     Unauthenticated,
@@ -276,6 +279,61 @@ def get(server):
     return lambda path, **options: server.http.get(
         path, allow_redirects=False, **options
     )
+
+
+# paths of the server that belong to a tool, wherever it is
+
+
+@register("shop.crawlers")
+class Crawlers(StandardTool):
+    @rest("GET", name="/robots.txt")
+    def robots(self, request: Request) -> str:
+        return "User-agent: *"
+
+
+class OtherCrawlers(Crawlers):
+    pass
+
+
+def test_a_tool_can_answer_a_path_of_the_server():
+    with toolserver.testing.serve(Crawlers) as server:
+        assert server.http.get("/robots.txt").text == "User-agent: *"
+        assert server.http.post("/robots.txt").headers["Allow"] == "GET, HEAD, OPTIONS"
+        for elsewhere in ("/shop/crawlers/robots.txt", "/shop/crawlers/%2Frobots.txt"):
+            assert server.http.get(elsewhere).status_code == 404
+        assert server.http.get("/robots.txt/more").status_code == 404
+
+
+def test_a_path_of_the_server_belongs_to_one_tool():
+    register(OtherCrawlers, "shop.other_crawlers")
+    with (
+        pytest.raises(StartError, match=r"path '/robots\.txt' is taken by a tool from"),
+        toolserver.testing.serve(Crawlers, OtherCrawlers),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("path", ["/", "/a//b", "/a/", "/a b", "/{a}"])
+def test_a_malformed_path_of_the_server_is_refused(path):
+    with pytest.raises(TypeError, match="expected a path such as"):
+        rest("GET", name=path)
+
+
+def test_a_tool_of_a_factory_has_no_path_of_the_server():
+    class Child(TransientTool):
+        @rest("GET", name="/child")
+        def answer(self, request: Request) -> str:
+            return "which one"
+
+    class Factory(FactoryTool):
+        children = (Child,)
+
+    register(Factory, "shop.factory")
+    with (
+        pytest.raises(StartError, match=r"Child\.answer: got the path '/child'"),
+        toolserver.testing.serve(Factory),
+    ):
+        pass
 
 
 # arguments

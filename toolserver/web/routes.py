@@ -81,6 +81,8 @@ class Routes:
             route = self._route(found)
             if route is not None and route.rest:
                 route = None
+            if route is None:
+                route = self._fixed(request.path)
             if found is not None and _passes(found[0], route):
                 # The factory is asked once, also where `nearest` comes next.
                 request.notes["located"] = path, found
@@ -144,10 +146,14 @@ class Routes:
         elements = remaining if remaining[-1] else remaining[:-1]
         name, *rest = elements
         endpoints = self._of(entry, name)
-        if endpoints and name != ANY:
+        if endpoints and name != ANY and not name.startswith("/"):
             return Route(entry, name, endpoints, tuple(rest))
         endpoints = self._of(entry, ANY)
         return Route(entry, ANY, endpoints, elements) if endpoints else None
+
+    def _fixed(self, path: str) -> Route | None:
+        entry = self._registry.fixed(path)
+        return None if entry is None else Route(entry, path, self._of(entry, path))
 
     def _of(self, entry: ToolEntry, name: str) -> dict[str, Endpoint]:
         found: dict[str, Endpoint] | None = entry.endpoints.get(name)
