@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 setup(
     name="toolserver",
     version="1.0.0.dev0",
-    description="Turns typed Python classes into REST, XML-RPC and JSON-RPC services",
+    description="Typed Python classes as REST, XML-RPC, SOAP and JSON-RPC services",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
@@ -50,6 +50,7 @@ setup(
             "html5lib>=1.1",
             "hypothesis>=6.170",
             "import-linter>=2.16",
+            "jsonschema>=4.26",
             "lxml>=6.1",
             "lxml-stubs>=0.5",
             "mypy>=2.4",
