@@ -12,6 +12,7 @@ import logging
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar, overload
 
 from toolserver.contracts import (
@@ -21,7 +22,9 @@ from toolserver.contracts import (
     require_texts,
 )
 from toolserver.errors import Obsolete, StartError
+from toolserver.home import Home
 from toolserver.methods import Limit, MethodSpec, Parameter, describe_method
+from toolserver.storage import Storage
 from toolserver.transactions import HOOKS as TRANSACTION_HOOKS
 from toolserver.transactions import hooked_transaction
 from toolserver.types import Type
@@ -209,8 +212,24 @@ class Tool(metaclass=ToolMeta, framework=True):
     namespace: str = ""
     log: logging.Logger = logging.getLogger("toolserver.tool")
 
+    #: Where its files are; set by the server before the first hook.
+    _home: Home | None = None
     #: Whether public methods are exported without further marks.
     _exports_all: ClassVar[bool] = False
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The tool's own files, and as ``storage.public`` those that are served.
+
+        Raises:
+            RuntimeError: The tool belongs to no server.
+        """
+        if self._home is None:
+            raise RuntimeError(
+                f"{type(self).__name__}.storage: the tool belongs to no server; see "
+                "toolserver.testing"
+            )
+        return Storage(self._home, self.namespace)
 
     @expose
     @read_only

@@ -335,6 +335,7 @@ class Worker:
                 f"{declaration.source}: {cls.__name__} cannot be made: {error}"
             ) from error
         tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
+        tool._home = self.home
         tool.settings = self._settings_of(cls.settings, namespace)
         return tool
 
