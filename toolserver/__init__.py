@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from toolserver.protocols.base import RPCProtocol, register_protocol
     from toolserver.serverspace import notify, universe, wait
     from toolserver.services import call, proxy, tool
+    from toolserver.storage import Storage
     from toolserver.tools import (
         InternalTool,
         ObsoleteTool,
@@ -65,6 +66,7 @@ __all__ = [
     "Response",
     "Space",
     "StandardTool",
+    "Storage",
     "Tool",
     "TransientFactoryTool",
     "TransientTool",
@@ -120,6 +122,7 @@ _MODULES = {
     "toolserver.protocols.base": ("RPCProtocol", "register_protocol"),
     "toolserver.serverspace": ("notify", "universe", "wait"),
     "toolserver.services": ("call", "proxy", "tool"),
+    "toolserver.storage": ("Storage",),
     "toolserver.tools": (
         *("InternalTool", "ObsoleteTool", "StandardTool", "Tool"),
         *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
