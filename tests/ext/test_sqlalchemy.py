@@ -147,6 +147,15 @@ class Notes(SQLAlchemyMixin, StandardTool):
     def query(self, seconds: float = 30) -> None:
         self.session.execute(select(func.pg_sleep(seconds)))
 
+    @limit(timeout=0.3)
+    def in_time(self, text: str) -> str:
+        self.add(text)
+        return "in time"
+
+    @limit(timeout=0.3)
+    def around_in_time(self, text: str) -> None:
+        call("notes.new.add", text)
+
     def backend(self) -> int:
         return self.session.scalar(text("SELECT pg_backend_pid()"))
 
@@ -498,6 +507,35 @@ def test_a_query_given_up_by_its_own_method_keeps_nothing(server, kept, name, ca
     with pytest.raises(PendingRollbackError):
         server.call("notes.impatient", name)
     assert kept() == []
+
+
+@pytest.mark.usefixtures("only_postgresql")
+def test_a_commit_that_has_begun_is_carried_through(server, kept, name):
+    """Otherwise nobody would know whether a call that took too long was undone."""
+    with serving_slow_commits(server):
+        assert server.call("notes.in_time", name) == "in time"
+        assert kept() == ["it"]
+        # The time of the call around it goes on.
+        with pytest.raises(CallTimeout):
+            server.call("notes.around_in_time", f"{name} 2")
+    wait_for(lambda: not sleeping_queries(server))
+
+
+@contextlib.contextmanager
+def serving_slow_commits(server):
+    with server.tool("notes").engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END'"
+        )
+        connection.exec_driver_sql(
+            "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON note DEFERRABLE INITIALLY "
+            "DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+    yield
+    with server.tool("notes").engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER slow ON note")
+        connection.exec_driver_sql("DROP FUNCTION slow")
 
 
 @pytest.mark.usefixtures("only_postgresql")

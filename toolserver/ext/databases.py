@@ -20,7 +20,12 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from toolserver.errors import ApplicationError, Overload, ToolserverError
+from toolserver.errors import (
+    ApplicationError,
+    Conflict,
+    Overload,
+    ToolserverError,
+)
 from toolserver.ext import postgresql, sqlite
 
 __all__ = ["Database", "DatabaseSettings", "DatabaseUnavailable", "Databases"]
@@ -29,6 +34,8 @@ log = logging.getLogger("toolserver.ext.databases")
 
 #: Drivers that let other greenlets run while they wait, or that never wait long.
 _COOPERATIVE = frozenset({"asyncmy", "pg8000", "psycopg", "pymysql", "pysqlite"})
+#: SQLSTATEs: a serialization failure, and a deadlock that the server has ended.
+_COLLISIONS = ("40001", "40P01")
 
 
 class DatabaseUnavailable(ApplicationError):
@@ -168,6 +175,8 @@ class Database:
             unreachable = sqlite.is_unreachable(cause)
         else:
             state = getattr(cause, "sqlstate", None)
+            if state in _COLLISIONS:
+                return Conflict("collided with another call; it may be tried again")
             unreachable = postgresql.is_unreachable(state) or (
                 error.connection_invalidated
             )
