@@ -19,6 +19,7 @@ from tests.protocols.test_soap import (
     XSI,
     Color,
     Leaf,
+    Line,
     Point,
     arguments,
     envelope,
@@ -147,6 +148,13 @@ class TestClients:
         )
         assert arguments(message) == ([1, 2], {"third": 7})
 
+    def test_soap_lite_names_arrays_by_their_type(self):
+        message = encoded(
+            f'<list_ xmlns="{TNS}"><enc:Array enc:arrayType="xsd:int[1]" '
+            'xsi:type="enc:Array"><item xsi:type="xsd:int">1</item></enc:Array></list_>'
+        )
+        assert arguments(message) == ([[1]], {})
+
     @pytest.mark.parametrize(
         ("type_", "text", "expected"),
         [
@@ -212,6 +220,11 @@ class TestClients:
             "</param0></ns1:leaf></SOAP-ENV:Body></SOAP-ENV:Envelope>\n"
         )
         assert arguments(message) == ([Leaf("oak", 3)], {})
+        # A record with a member named as the items of a map are.
+        item = '<item><key>{}</key><value>{}</value></item>'
+        line = '<i xsi:type="apache:Map">' + item.format("item", "x") + "</i>"
+        content = f'<p0 enc:arrayType="apache:Map[1]">{line}</p0>'
+        assert read("lines", content) == [Line("x")]
         struct = (
             '<param0 xsi:type="SOAP-ENC:Struct"><name xsi:type="xsd:string">oak</name>'
             '<size xsi:type="xsd:int">3</size></param0>'

@@ -122,11 +122,10 @@ class _Document:
 
     def _add_messages(self, root: Element) -> None:
         for spec in self._specs:
-            name = xml_name(spec.name)
-            _add_message(root, f"{name}Input", "parameters", name)
-            response = self._responses[spec.name]
-            _add_message(root, f"{name}Output", "parameters", response)
-        _add_message(root, "ToolFault", "fault", self._fault)
+            # Named like their elements: some clients take the one for the other.
+            _add_message(root, xml_name(spec.name), "parameters")
+            _add_message(root, self._responses[spec.name], "parameters")
+        _add_message(root, self._fault, "fault")
 
     def _add_port_type(self, root: Element) -> None:
         port_type = SubElement(root, "wsdl:portType", name=f"{self._name}PortType")
@@ -134,10 +133,11 @@ class _Document:
             name = xml_name(spec.name)
             operation = SubElement(port_type, "wsdl:operation", name=name)
             _document(operation, _told(spec))
-            SubElement(operation, "wsdl:input", message=f"tns:{name}Input")
-            SubElement(operation, "wsdl:output", message=f"tns:{name}Output")
+            SubElement(operation, "wsdl:input", message=f"tns:{name}")
+            response = self._responses[spec.name]
+            SubElement(operation, "wsdl:output", message=f"tns:{response}")
             SubElement(
-                operation, "wsdl:fault", name="ToolFault", message="tns:ToolFault"
+                operation, "wsdl:fault", name=_FAULT, message=f"tns:{self._fault}"
             )
 
     def _add_binding(self, root: Element, number: str, prefix: str) -> None:
@@ -160,8 +160,8 @@ class _Document:
             for direction in ("wsdl:input", "wsdl:output"):
                 part = SubElement(operation, direction)
                 SubElement(part, f"{prefix}:body", use="literal")
-            fault = SubElement(operation, "wsdl:fault", name="ToolFault")
-            SubElement(fault, f"{prefix}:fault", name="ToolFault", use="literal")
+            fault = SubElement(operation, "wsdl:fault", name=_FAULT)
+            SubElement(fault, f"{prefix}:fault", name=_FAULT, use="literal")
 
     def _add_service(self, root: Element) -> None:
         service = SubElement(root, "wsdl:service", name=self._name)
@@ -175,9 +175,9 @@ class _Document:
             SubElement(port, f"{prefix}:address", location=self._address)
 
 
-def _add_message(root: Element, name: str, part: str, element: str) -> None:
+def _add_message(root: Element, name: str, part: str) -> None:
     message = SubElement(root, "wsdl:message", name=name)
-    SubElement(message, "wsdl:part", name=part, element=f"tns:{element}")
+    SubElement(message, "wsdl:part", name=part, element=f"tns:{name}")
 
 
 def _document(parent: Element, text: str) -> None:

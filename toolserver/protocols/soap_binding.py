@@ -36,6 +36,10 @@ __all__ = ["Binding"]
 #: ``param0``, ``c-gensym3`` of SOAP::Lite, ``v1`` of SOAPpy, ``arg0`` and ``in0`` of
 #: others.
 _MADE_UP = re.compile(r"(?:param|c-gensym|gensym|arg|in|v|p|_)-?[0-9]+")
+#: Others name a parameter by its type: ``soapenc:Array`` of SOAP::Lite.
+_TYPE_NAMESPACES = frozenset(
+    f"{{{uri}" for uri in (SOAP11.encoding, SOAP12.encoding, APACHE)
+)
 #: Kinds whose schema leaves open what a value is, so that literal callers tell it.
 _OPEN = frozenset({Kind.ANY, Kind.OBJECT, Kind.UNION})
 
@@ -127,7 +131,9 @@ class Binding:
             elif name == self._extra:
                 for key, value in _read_pairs(child, self._read_extra):
                     extra[key] = value
-            elif (is_encoded or not namespace) and _MADE_UP.fullmatch(name):
+            elif namespace in _TYPE_NAMESPACES or (
+                (is_encoded or not namespace) and _MADE_UP.fullmatch(name)
+            ):
                 args.append(self._reader_at(len(args))(child))
             else:
                 extra[name] = self._read_extra(child)

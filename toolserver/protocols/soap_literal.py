@@ -225,7 +225,10 @@ def _write_any(value: Any, tag: str, add: Add) -> None:
         add(_nil(tag))
         return
     scalar = BY_CLASS.get(value.__class__)
-    if scalar is not None:
+    if value.__class__ is str:
+        # What has no type is text.
+        add(f"<{tag}>{escape(value)}</{tag}>")
+    elif scalar is not None:
         name, text_of = scalar
         add(f'<{tag} xsi:type="xsd:{name}">{text_of(value)}</{tag}>')
     elif value.__class__ is list:

@@ -26,7 +26,13 @@ from toolserver.describe.names import (
     xml_name,
 )
 from toolserver.errors import InvalidParams, InvalidRequest
-from toolserver.protocols.soap_names import is_nil, local_name, type_of
+from toolserver.protocols.soap_names import (
+    SOAP11,
+    SOAP12,
+    is_nil,
+    local_name,
+    type_of,
+)
 from toolserver.protocols.soap_scalars import BY_KIND, BY_NAME, read_base64
 from toolserver.types import Field, Kind, Type
 
@@ -38,12 +44,14 @@ _BASE64 = frozenset({"base64Binary", "base64"})
 _TEXT_TYPES = frozenset({"string", "normalizedString", "token"})
 _MAPS = ("Map", "MapOf")
 _ENTRY = ["key", "value"]
-#: Attributes that only arrays have, in SOAP 1.1 and 1.2.
+#: Attributes that only arrays have, in SOAP 1.1 and 1.2. Some clients have brought the
+#: earlier one along.
 _ARRAY_TYPES = (
-    "{http://schemas.xmlsoap.org/soap/encoding/}arrayType",
-    "{http://www.w3.org/2003/05/soap-encoding}itemType",
+    f"{{{SOAP11.encoding}}}arrayType",
+    f"{{{SOAP12.encoding}}}itemType",
+    f"{{{SOAP12.encoding}}}arrayType",
 )
-_ARRAY_SIZE = "{http://www.w3.org/2003/05/soap-encoding}arraySize"
+_ARRAY_SIZE = f"{{{SOAP12.encoding}}}arraySize"
 
 
 class Readers:
@@ -101,7 +109,7 @@ class Readers:
                 return _read_empty(element, {})
             found: dict[str, Any] = {}
             # A map is what PHP makes of an array with names.
-            for name, child in _pairs(element, "item" not in fields):
+            for name, child in _pairs(element, "item" in fields):
                 read_member = fields.get(name)
                 if read_member is not None:
                     if name in found:
@@ -250,7 +258,7 @@ def _map_reader(read_value: Reader) -> Reader:
 
 def _read_map(element: Element, read_value: Reader) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, child in _pairs(element, True):
+    for name, child in _pairs(element):
         if name in found:
             raise InvalidParams(f"key {name[:60]!r}: given twice")
         found[name] = read_value(child)
@@ -269,9 +277,15 @@ def _is_map(element: Element) -> bool:
     )
 
 
-def _pairs(element: Element, may_be_map: bool) -> list[tuple[str, Element]]:
-    """The values of a map with their keys, or the members of a struct."""
-    if may_be_map and _is_map(element):
+def _pairs(element: Element, has_item: bool = False) -> list[tuple[str, Element]]:
+    """The values of a map with their keys, or the members of a struct.
+
+    Args:
+        element: What holds them.
+        has_item: Whether a struct may have a member named ``item``, so that only a
+            type tells a map.
+    """
+    if _is_map(element) and not (has_item and type_of(element) is None):
         return [(key.text or "", value) for key, value in element]
     return [(from_xml_name(local_name(child.tag)), child) for child in element]
 
@@ -298,7 +312,7 @@ def read_any(element: Element, default_type: str | None = None) -> Any:
         return _read_array(element)
     if _is_map(element):
         return _read_map(element, read_any)
-    pairs = _pairs(element, False)
+    pairs = [(from_xml_name(local_name(child.tag)), child) for child in element]
     if sent_type is None and all(name == "item" for name, _ in pairs):
         return _read_array(element)
     found: dict[str, Any] = {}
