@@ -81,6 +81,9 @@ class GreenletPool(QueuePool):
     after a connection that could not be made.
     """
 
+    # It has nothing to log that the operator of a server has to know.
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.QueuePool"
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._slots = BoundedSemaphore(self.size() + self._max_overflow)
