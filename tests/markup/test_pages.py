@@ -157,6 +157,8 @@ def test_links_run_no_script(url):
         html.a("x", href=url)
     with pytest.raises(ValueError, match="expected a URL"):
         html.button("x", formaction=url)
+    with pytest.raises(ValueError, match="expected a URL"):
+        html.a({"HREF": Markup(url)}, "x")
     assert html.p(title=url)
 
 
@@ -168,6 +170,8 @@ def test_other_links_pass():
 def test_what_runs_as_script_has_to_be_marked():
     with pytest.raises(ValueError, match="onclick as plain text, expected Markup"):
         html.button("x", onclick="send()")
+    with pytest.raises(ValueError, match="OnClick as plain text"):
+        html.p({"OnClick": "send()"})
     with pytest.raises(ValueError, match="srcdoc"):
         html.iframe(srcdoc="<p>")
     assert html.button(onclick=Markup("a < 'b'")) == (

@@ -131,8 +131,7 @@ class Element(ABC):
             TypeError: It is nothing that could be meant as text.
         """
         if isinstance(value, str):
-            # Without `__html__`: markup is text here, its quotes and all.
-            return str.__str__(value)
+            return value
         if isinstance(value, _SCALARS):
             return _plain(value)
         if isinstance(value, Iterable) and not isinstance(value, _WHOLE):

@@ -51,6 +51,7 @@ _PREFORMATTED = frozenset({"pre", "textarea"})
 
 
 def _text(value: str) -> str:
+    # Whatever `__html__` says: where markup counts, nobody asks for its text.
     escaped = escape(str.__str__(value))
     if _ODD.search(escaped) is None:
         return escaped
