@@ -56,6 +56,7 @@ setup(
             "mypy>=2.4",
             "psycopg[binary]>=3.3",
             "playwright>=1.60",
+            "openapi-spec-validator>=0.9",
             "pytest>=9.2",
             "pytest-timeout>=2.4",
             "ruff>=0.17",

@@ -118,6 +118,10 @@ class Greeting(StandardTool):
 
         Returns:
             The greetings by name.
+
+        Raises:
+            Unwelcome: One of the names is not to be spoken.
+            RequireBroken: One of the names is blank, and contracts are checked.
         """
         # Through the call path, as a caller from outside would.
         return {

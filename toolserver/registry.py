@@ -34,7 +34,7 @@ _NAMESPACE = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)?
 RESERVED = frozenset(
     {
         *("RPC2", "SOAP", "WSDL", "API", "JSONRPC", "MCP", "mcp", "PYRPC", "WSGI"),
-        *("jobs", "metrics", "health", "system"),
+        *("jobs", "metrics", "health", "openapi", "rpc", "system"),
     }
 )
 #: How many tools of one factory, and of all, are listed; listing makes them.

@@ -36,6 +36,9 @@ class Results(StandardTool):
 
     # files
 
+    def nothing(self, kind: str) -> str | bytes:
+        return "" if kind == "text" else b""
+
     def named(self, name: str) -> Path:
         return self.folder / name
 
@@ -208,6 +211,15 @@ def test_what_can_be_read_is_sent(get, method, content_type, body):
     assert answer.status_code == 200
     assert answer.headers["content-type"] == content_type
     assert answer.content.decode() == body
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type"),
+    [("text", "text/plain; charset=utf-8"), ("bytes", "application/octet-stream")],
+)
+def test_an_empty_result_has_a_media_type(get, kind, media_type):
+    answer = get(f"nothing?kind={kind}")
+    assert (answer.content, answer.headers["Content-Type"]) == (b"", media_type)
 
 
 @pytest.mark.parametrize("name", ["", "missing", "pipe", "a.txt/below"])

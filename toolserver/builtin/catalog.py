@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolserver.builtin.api import API
+from toolserver.builtin.openapi import OpenAPITool
 from toolserver.builtin.system import SystemTool
 from toolserver.builtin.wsdl import WSDLTool
 from toolserver.tools import Tool
@@ -14,6 +15,7 @@ __all__ = ["BUILTIN"]
 #: A subclass that a user registers under the same name takes the place of one.
 BUILTIN: Mapping[str, type[Tool]] = {
     "API": API,
+    "openapi": OpenAPITool,
     "system": SystemTool,
     "WSDL": WSDLTool,
 }

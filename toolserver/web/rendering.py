@@ -25,6 +25,9 @@ __all__ = ["render"]
 _JSON = "application/json"
 _XML = "application/xml"
 _LINES = "application/x-ndjson"
+# Told here, because a `Response` without a body has no media type by default.
+_TEXT = "text/plain; charset=utf-8"
+_OCTET_STREAM = "application/octet-stream"
 _VARY = ("Vary", "Accept")
 _OCTETS = (bytes, bytearray, memoryview)
 _END: Any = object()
@@ -56,11 +59,11 @@ def render(request: Request, result: Any, *, content_type: str = "") -> Response
             chosen = choose_media_type(accept, ("text/plain", _JSON))
             if chosen == _JSON:
                 return _chosen(strictjson.encode(result), _JSON)
-        return _chosen(result)
+        return _chosen(result, _TEXT)
     if result is None:
         return Response(status=204)
     if isinstance(result, _OCTETS):
-        return Response(bytes(result), content_type=content_type)
+        return Response(bytes(result), content_type=content_type or _OCTET_STREAM)
     if isinstance(result, Path):
         return answer_path(result, content_type)
     if is_file(result):
@@ -112,9 +115,9 @@ class _Stream:
             kind = getattr(self._first, "content_type", "text/html; charset=utf-8")
             self.media_type = kind
         elif isinstance(self._first, str):
-            self.media_type = "text/plain; charset=utf-8"
+            self.media_type = _TEXT
         elif isinstance(self._first, _OCTETS):
-            self.media_type = "application/octet-stream"
+            self.media_type = _OCTET_STREAM
         else:
             self.media_type = _LINES
 

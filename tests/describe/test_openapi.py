@@ -1,0 +1,406 @@
+"""The OpenAPI document: what it says is what the server does."""
+
+from __future__ import annotations
+
+import pathlib
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from openapi_spec_validator import validate as validate_document
+
+from examples.blog import Blog
+from examples.greeting import Greeting
+from tests.sample import Color, Faults, Types
+from toolserver import (
+    Call,
+    FactoryTool,
+    Markup,
+    ObsoleteTool,
+    Redirect,
+    Request,
+    Response,
+    StandardTool,
+    TransientTool,
+    ensure,
+    generator,
+    invariant,
+    on_error,
+    parser,
+    read_only,
+    require,
+    rest,
+    validate,
+)
+from toolserver.describe.openapi import Info, describe_rest
+from toolserver.errors import Conflict, Forbidden
+from toolserver.registry import Registry
+
+
+@dataclass
+class Item:
+    """Something to buy.
+
+    Attributes:
+        name: What it is.
+    """
+
+    name: str
+    count: int = 1
+
+
+class Shop(StandardTool):
+    """Sells things.
+
+    In small numbers.
+    """
+
+    @invariant
+    def _never_closed(self) -> bool:
+        """it is open"""
+        return True
+
+    @require(lambda count: count > 0, "at least one")
+    @ensure(lambda result: result, "something comes back")
+    def buy(self, item: Item, count: int = 1, tags: list[Color] | None = None) -> Item:
+        """Buy something.
+
+        It is sent at once.
+
+        Args:
+            item: What to buy.
+            count: How many.
+            tags: What is written on it.
+
+        Returns:
+            What was bought.
+
+        Raises:
+            Conflict: There is none left.
+            ValueError: It is too large.
+        """
+        raise Conflict
+
+    @read_only
+    def find(self, name: str, page: int = 1) -> str:
+        return name
+
+    def upload(self, file: bytes, note: str = "") -> None: ...
+
+    def place(self, *names: str, **counts: int) -> list[str]:
+        return list(names)
+
+    @rest("GET")
+    def index(self, request: Request) -> Markup:
+        """The page of the shop."""
+        return Markup("")
+
+    @rest("PUT", "DELETE", name="cart")
+    def change_cart(self, request: Request) -> Response:
+        """Change the cart.
+
+        Raises:
+            Redirect: To the page of the cart.
+        """
+        raise Redirect("/")
+
+    @rest("GET", name="*")
+    def other(self, request: Request) -> str:
+        return ""
+
+    def picture(self) -> pathlib.Path: ...
+
+    def stream(self) -> Iterator[Item]: ...
+
+    def greet(self, name: str) -> str:
+        return name
+
+    @parser(greet, "GET", "PUT")
+    def _parse(self, request: Request) -> dict[str, str]:
+        return {}
+
+    @generator(greet, content_type="text/html; charset=utf-8")
+    def _page(self, request: Request, result: str) -> Markup:
+        return Markup("")
+
+    @on_error(greet)
+    def _sorry(self, request: Request, error: Exception) -> str:
+        return ""
+
+    @validate(greet)
+    def _guard(self, call: Call) -> None:
+        """Let nobody in.
+
+        Raises:
+            Forbidden: Always.
+        """
+        raise Forbidden
+
+
+class Old(ObsoleteTool):
+    obsolete: typing.ClassVar = {"sell": "use shop.buy"}
+
+
+class Room(TransientTool):
+    """A room of a house."""
+
+    def paint(self, color: Color) -> Color:
+        return color
+
+
+class House(FactoryTool):
+    children = (Room,)
+    key_pattern = "[a-z]+"
+
+    def __init__(self):
+        self.made = 0
+
+
+def document_of(*tools, url="https://shop.example/api/"):
+    registry = Registry()
+    for namespace, tool in tools:
+        registry.add(tool(), namespace)
+    found = describe_rest(registry, Info("Shop", "1.2", "All of it.", url))
+    validate_document(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def document():
+    return document_of(("shop", Shop), ("", Old), ("house", House))
+
+
+@pytest.fixture(scope="module")
+def paths(document):
+    return document["paths"]
+
+
+@pytest.mark.parametrize("tool", [Greeting, Blog, Types, Faults])
+def test_documents_are_valid(tool):
+    assert len(document_of(("some.tool", tool))["paths"]) > 3
+
+
+def test_a_document_without_tools_is_valid():
+    assert document_of()["paths"] == {}
+
+
+def test_the_document_tells_what_it_describes(document):
+    assert document["openapi"].startswith("3.1")
+    info = document["info"]
+    assert (info["title"], info["version"]) == ("Shop", "1.2")
+    assert info["description"].startswith("All of it.\n\n")
+    assert document["servers"] == [{"url": "https://shop.example/api"}]
+    assert document["components"]["securitySchemes"] == {}
+    described = {tag["name"]: tag.get("description") for tag in document["tags"]}
+    text = "Sells things.\n\nIn small numbers.\n\n- Invariant: it is open"
+    assert described == {
+        "shop": text,
+        "/": None,
+        "house": None,
+        "house.key": "A room of a house.",
+    }
+
+
+def test_each_operation_has_a_tag_and_an_id_of_its_own(paths):
+    operations = [
+        each
+        for item in paths.values()
+        for verb, each in item.items()
+        if verb != "parameters"
+    ]
+    ids = [each["operationId"] for each in operations]
+    assert len(set(ids)) == len(ids)
+    assert {"shop.buy.post", "shop.cart.put", "house.key.paint.get"} <= set(ids)
+    assert paths["/shop/buy"]["post"]["tags"] == ["shop"]
+
+
+def test_texts_of_a_method_are_told(paths):
+    buy = paths["/shop/buy"]["post"]
+    assert buy["summary"] == "Buy something."
+    assert buy["description"] == (
+        "It is sent at once.\n\n- Requires: at least one\n"
+        "- Ensures: something comes back"
+    )
+    assert buy["responses"]["200"]["description"] == "What was bought."
+
+
+def test_arguments_of_get_are_in_the_query(paths):
+    item, count, tags = paths["/shop/buy"]["get"]["parameters"]
+    assert item == {
+        "name": "item",
+        "in": "query",
+        "required": True,
+        "description": "What to buy.",
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/ItemInput"}}
+        },
+    }
+    assert count == {
+        "name": "count",
+        "in": "query",
+        "required": False,
+        "description": "How many.",
+        "style": "form",
+        "explode": True,
+        "schema": {"type": "integer", "default": 1},
+    }
+    # Nothing is sent for an empty list, and there is no text for None.
+    assert tags["schema"] == {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/Color"},
+        "minItems": 1,
+    }
+
+
+def test_arguments_of_post_are_in_a_json_body_or_a_form(paths):
+    body = paths["/shop/buy"]["post"]["requestBody"]
+    assert body["required"] is True
+    assert list(body["content"]) == [
+        "application/json",
+        "application/x-www-form-urlencoded",
+    ]
+    in_json = body["content"]["application/json"]["schema"]
+    assert in_json["required"] == ["item"]
+    assert in_json["additionalProperties"] is False
+    assert in_json["properties"]["tags"]["type"] == ["array", "null"]
+    form = body["content"]["application/x-www-form-urlencoded"]
+    assert form["encoding"] == {"item": {"contentType": "application/json"}}
+    assert "parameters" not in paths["/shop/buy"]["post"]
+
+
+def test_files_are_uploaded_in_a_multipart_form(paths):
+    content = paths["/shop/upload"]["post"]["requestBody"]["content"]
+    form = content["multipart/form-data"]["schema"]
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    assert form["properties"]["file"] == file
+    assert form["required"] == ["file"]
+
+
+def test_required_arguments_may_be_elements_of_the_path(paths):
+    operation = paths["/shop/find/{name}"]["get"]
+    name, page = operation["parameters"]
+    assert name == {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+    }
+    assert (page["name"], page["in"]) == ("page", "query")
+    assert "requestBody" in paths["/shop/find/{name}"]["post"]
+    # An item is given as JSON, and a parser reads the path of `greet`.
+    assert "/shop/buy/{item}" not in paths
+    assert list(paths["/shop/greet/{name}"]) == ["post"]
+
+
+def test_any_number_of_arguments(paths):
+    (counts,) = paths["/shop/place"]["get"]["parameters"]
+    assert counts["schema"] == {
+        "type": "object",
+        "additionalProperties": {"type": "integer"},
+    }
+    content = paths["/shop/place"]["post"]["requestBody"]["content"]
+    by_name, by_position = content["application/json"]["schema"]["anyOf"]
+    assert by_name["additionalProperties"] == {"type": "integer"}
+    assert by_position == {"type": "array", "items": {"type": "string"}}
+
+
+def test_only_verbs_that_answer_are_told(paths):
+    assert list(paths["/shop/cart"]) == ["put", "delete"]
+    assert list(paths["/shop/"]) == ["get"]
+    assert list(paths["/shop/greet"]) == ["get", "post", "put"]
+    assert list(paths["/shop/{path}"]) == ["get"]
+
+
+def test_what_a_tool_reads_by_itself_may_be_anything(paths):
+    (query,) = paths["/shop/greet"]["get"]["parameters"]
+    assert query["schema"]["type"] == "object"
+    assert paths["/shop/cart"]["put"]["requestBody"]["content"] == {"*/*": {}}
+    assert "requestBody" not in paths["/shop/cart"]["delete"]
+
+
+@pytest.mark.parametrize(
+    ("path", "verb", "answers"),
+    [
+        ("/shop/buy", "post", {"200": ["application/json", "application/xml"]}),
+        ("/shop/find", "post", {"200": ["application/json", "text/plain"]}),
+        (
+            *("/shop/find", "get"),
+            {"200": ["application/json", "text/plain"], "304": []},
+        ),
+        ("/shop/upload", "post", {"204": []}),
+        ("/shop/", "get", {"200": ["text/html"], "304": []}),
+        ("/shop/cart", "put", {"2XX": ["*/*"], "3XX": []}),
+        ("/shop/picture", "post", {"200": ["*/*"], "206": ["*/*"]}),
+        ("/shop/stream", "post", {"200": ["application/x-ndjson"]}),
+        (
+            *("/shop/greet", "post"),
+            {"200": ["application/json", "text/html", "text/plain"]},
+        ),
+    ],
+)
+def test_results_are_told_by_media_type(paths, path, verb, answers):
+    responses = paths[path][verb]["responses"]
+    found = {
+        status: sorted(response.get("content", ()))
+        for status, response in responses.items()
+        if status[0] in "23"
+    }
+    assert found == answers
+
+
+@pytest.mark.parametrize(
+    ("path", "verb", "statuses"),
+    [
+        # Other sites may not call what is not read-only; it has preconditions.
+        ("/shop/buy", "get", "400 403 409 414 422 500 503 default"),
+        ("/shop/buy", "post", "400 403 408 409 413 414 415 422 500 503 default"),
+        ("/shop/find", "get", "400 414 500 503 default"),
+        ("/shop/picture", "get", "400 403 404 414 416 500 503 default"),
+        ("/shop/greet", "get", "400 401 403 414 500 503 default"),
+        ("/house/{key}/list_methods", "get", "400 404 414 500 503 default"),
+        ("/sell", "post", "400 403 408 410 413 414 415 500 503 default"),
+    ],
+)
+def test_failures_are_told(paths, path, verb, statuses):
+    found = paths[path][verb]["responses"]
+    assert [status for status in found if status[0] not in "23"] == statuses.split()
+
+
+def test_failures_are_problem_documents(document, paths):
+    responses = paths["/shop/buy"]["post"]["responses"]
+    assert responses["400"] == {"$ref": "#/components/responses/Problem400"}
+    assert responses["409"]["description"] == "Conflict: There is none left."
+    assert "ValueError: It is too large." in responses["500"]["description"]
+    problem = document["components"]["responses"]["Problem503"]
+    assert list(problem["content"]) == [
+        *("application/problem+json", "text/plain", "text/html"),
+    ]
+    assert "Retry-After" in problem["headers"]
+
+
+def test_what_an_error_handler_makes_is_told_too(paths):
+    content = paths["/shop/greet"]["post"]["responses"]["400"]["content"]
+    assert "application/json" in content
+
+
+def test_obsolete_methods_are_deprecated(paths):
+    sell = paths["/sell"]["post"]
+    assert sell["deprecated"] is True
+    assert sell["responses"]["410"]["description"].endswith("use shop.buy")
+    assert "200" not in sell["responses"]
+
+
+def test_tools_of_a_factory_are_described_for_all_keys(paths):
+    item = paths["/house/{key}/paint"]
+    assert item["parameters"] == [
+        {
+            "name": "key",
+            "in": "path",
+            "required": True,
+            "description": "The key of a tool.",
+            "schema": {"type": "string", "minLength": 1, "pattern": "^(?:[a-z]+)$"},
+        }
+    ]
+    color = paths["/house/{key}/paint/{color}"]
+    assert color["get"]["parameters"][0]["in"] == "path"
