@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TransientTool,
     )
     from toolserver.forms import UploadedFile
+    from toolserver.locks import RLock
     from toolserver.markup.documents import xml
     from toolserver.markup.feeds import rss
     from toolserver.markup.pages import html
@@ -60,6 +61,7 @@ __all__ = [
     "NoTuple",
     "ObsoleteTool",
     "Outcome",
+    "RLock",
     "RPCProtocol",
     "Redirect",
     "Request",
@@ -115,6 +117,7 @@ _MODULES = {
         *("FactoryTool", "TransientFactoryTool", "TransientTool"),
     ),
     "toolserver.forms": ("UploadedFile",),
+    "toolserver.locks": ("RLock",),
     "toolserver.markup.documents": ("xml",),
     "toolserver.markup.feeds": ("rss",),
     "toolserver.markup.pages": ("html",),

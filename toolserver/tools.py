@@ -23,6 +23,7 @@ from toolserver.contracts import (
 )
 from toolserver.errors import Obsolete, StartError
 from toolserver.home import Home
+from toolserver.locks import RLock
 from toolserver.methods import Limit, MethodSpec, Parameter, describe_method
 from toolserver.storage import Storage
 from toolserver.transactions import HOOKS as TRANSACTION_HOOKS
@@ -230,6 +231,15 @@ class Tool(metaclass=ToolMeta, framework=True):
                 "toolserver.testing"
             )
         return Storage(self._home, self.namespace)
+
+    @cached_property
+    def lock(self) -> RLock:
+        """A re-entrant lock of this tool, for ``with self.lock:``.
+
+        It holds within this process only: the other processes of a server have locks
+        of their own. A tool that was loaded again has a new one.
+        """
+        return RLock(self.namespace or "the root tool", self.log)
 
     @expose
     @read_only
