@@ -1,4 +1,4 @@
-"""SQLite under greenlets: nobody waits inside of SQLite.
+"""SQLite under greenlets: nobody waits inside of SQLite, and long queries make way.
 
 SQLite waits for a lock in C, and while it does no other greenlet runs. If the lock is
 held by another greenlet of the same process, that one cannot go on and let go of it:
@@ -14,6 +14,9 @@ all stand still until SQLite's own time-out has passed. Therefore
 - the write-ahead log is on: then readers in other processes, as a backup, never stop a
   commit, so that nothing but the begin has to be tried again.
 
+A long query lets other greenlets run every now and then, from SQLite's progress
+handler. There its own greenlet may be killed, which ends the query.
+
 Foreign keys are checked; SQLite leaves that out unless asked.
 """
 
@@ -25,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, event
 
 from toolserver.errors import Overload
 
@@ -36,6 +39,10 @@ __all__ = ["CONNECT_ARGUMENTS", "is_unreachable", "located", "prepare"]
 CONNECT_ARGUMENTS = {"timeout": 0, "check_same_thread": False}
 #: Seconds between two trials: the first pause, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+#: Steps of SQLite's virtual machine between two pauses of a query, below a millisecond.
+_STEPS = 20_000
+#: Where a connection's `info` has what killed its query.
+_KILLED = "toolserver.killed"
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -66,14 +73,37 @@ def prepare(engine: Engine, timeout_s: float) -> None:
     """
 
     def connected(connection: sqlite3.Connection, record: Any) -> None:
+        def make_way() -> bool:
+            try:
+                gevent.sleep(0)
+            except BaseException as killed:
+                # SQLite takes no exceptions, it only ends the query.
+                record.info[_KILLED] = killed
+                return True
+            return False
+
         # No BEGIN but ours: the driver would begin before changes only.
         connection.isolation_level = None
         _patiently(connection, "PRAGMA journal_mode = WAL", timeout_s)
         connection.execute("PRAGMA foreign_keys = ON").close()
+        connection.set_progress_handler(make_way, _STEPS)
 
     def begins(connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
         _patiently(driver, "BEGIN IMMEDIATE", timeout_s)
+
+    def failed(context: ExceptionContext) -> None:
+        connection = context.connection
+        if connection is None or connection.invalidated or connection.closed:
+            return
+        killed = connection.info.pop(_KILLED, None)
+        driver: Any = connection.connection.driver_connection
+        if connection.in_transaction() and not driver.in_transaction:
+            # After some errors SQLite undoes the whole transaction. What its call did
+            # from then on would be kept piece by piece.
+            connection.invalidate(context.original_exception)
+        if killed is not None:
+            raise killed
 
     def checked_in(connection: sqlite3.Connection | None, record: Any) -> None:
         # A refused COMMIT leaves the transaction open, which SQLAlchemy takes for
@@ -83,6 +113,7 @@ def prepare(engine: Engine, timeout_s: float) -> None:
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begins)
+    event.listen(engine, "handle_error", failed)
     event.listen(engine, "checkin", checked_in)
 
 
