@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from toolserver.builtin.api import API
 from toolserver.builtin.openapi import OpenAPITool
+from toolserver.builtin.rpc import RPCTool
 from toolserver.builtin.system import SystemTool
 from toolserver.builtin.wsdl import WSDLTool
 from toolserver.tools import Tool
@@ -16,6 +17,7 @@ __all__ = ["BUILTIN"]
 BUILTIN: Mapping[str, type[Tool]] = {
     "API": API,
     "openapi": OpenAPITool,
+    "rpc": RPCTool,
     "system": SystemTool,
     "WSDL": WSDLTool,
 }

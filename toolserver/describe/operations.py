@@ -13,7 +13,7 @@ from toolserver.describe.problems import (
     failures_of,
     functions_of,
     phrase,
-    raised_by,
+    statuses_raised,
 )
 from toolserver.describe.scalars import UNKNOWN, json_value
 from toolserver.describe.texts import is_plain, text_of
@@ -275,7 +275,7 @@ def _responses(
     if endpoint.is_rest:
         type_ = result_type(target.function)
     answers = generated(schemas, type_, endpoint.generators)
-    raised = raised_by(functions_of(endpoint))
+    raised = statuses_raised(functions_of(endpoint))
     if isinstance(target.tool, ObsoleteTool):
         answers = {}
         raised = {"410": [target.spec.summary]}

@@ -5,20 +5,16 @@ Spec: RFC 9457 for the document; RFC 9110 for the statuses.
 
 from __future__ import annotations
 
-import builtins
-import inspect
-import sys
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from toolserver import errors
 from toolserver.describe.answers import Answers, answers_of, result_type
 from toolserver.describe.definitions import Schema
-from toolserver.describe.docstrings import parse_docstring
 from toolserver.describe.jsonschema import Schemas
+from toolserver.describe.raises import raised_by
 from toolserver.endpoints import Endpoint
-from toolserver.errors import Redirect, ToolserverError
+from toolserver.errors import NotModified, Redirect, Signal, ToolserverError
 
 __all__ = [
     "COMPONENTS",
@@ -26,7 +22,7 @@ __all__ = [
     "failures_of",
     "functions_of",
     "phrase",
-    "raised_by",
+    "statuses_raised",
 ]
 
 #: Name of the schema of a problem document.
@@ -173,8 +169,8 @@ def failures_of(
     return found
 
 
-def raised_by(functions: Iterable[Callable[..., Any]]) -> dict[str, list[str]]:
-    """What functions say in their doc strings that they raise.
+def statuses_raised(functions: Iterable[Callable[..., Any]]) -> dict[str, list[str]]:
+    """The statuses to which lead what functions say that they raise.
 
     Args:
         functions: The functions, with the doc strings.
@@ -183,13 +179,10 @@ def raised_by(functions: Iterable[Callable[..., Any]]) -> dict[str, list[str]]:
         Texts by status; ``"3XX"`` where it depends on what is raised.
     """
     found: dict[str, list[str]] = {}
-    for function in functions:
-        doc = parse_docstring(inspect.getdoc(function) or "")
-        for name, text in doc.raises:
-            status = _status_of(function, name)
-            line = f"{name}: {text}" if text else name
-            if status and line not in found.setdefault(status, []):
-                found[status].append(line)
+    for error, text in raised_by(functions):
+        status = _status_of(error)
+        if status and text not in found.setdefault(status, []):
+            found[status].append(text)
     return found
 
 
@@ -209,27 +202,15 @@ def functions_of(endpoint: Endpoint) -> list[Callable[..., Any]]:
     return [function for function in found if function is not None]
 
 
-def _status_of(function: Callable[..., Any], name: str) -> str:
+def _status_of(error: type[BaseException]) -> str:
     """The status that an exception leads to; empty for one that is no failure."""
-    plain = inspect.unwrap(getattr(function, "__func__", function))
-    module = sys.modules.get(getattr(plain, "__module__", None) or "")
-    first, *rest = name.split(".")
-    found: Any = None
-    for namespace in (module, errors, builtins):
-        found = getattr(namespace, first, None)
-        if found is not None:
-            break
-    for attribute in rest:
-        found = getattr(found, attribute, None)
-    if not isinstance(found, type):
-        return "500"
-    if issubclass(found, Redirect):
+    if issubclass(error, Redirect):
         return "3XX"
-    if issubclass(found, errors.NotModified):
+    if issubclass(error, NotModified):
         return "304"
-    if issubclass(found, errors.Signal):
+    if issubclass(error, Signal):
         return ""
-    return str(found.status) if issubclass(found, ToolserverError) else "500"
+    return str(error.status) if issubclass(error, ToolserverError) else "500"
 
 
 def phrase(status: str) -> str:
