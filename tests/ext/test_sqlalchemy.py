@@ -215,6 +215,14 @@ class Apart(Notes):
 class Plain(StandardTool):
     """A tool without a database."""
 
+    def borrow(self, text: str) -> None:
+        notes = tool("notes", Joining)
+        with notes.transaction():
+            notes.add(text)
+            notes.session.flush()
+        with pytest.raises(RuntimeError, match="no session here"):
+            _ = notes.session
+
     def ping(self) -> None: ...
 
     def use(self, text: str) -> None:
@@ -380,6 +388,11 @@ def test_a_tool_without_a_database_has_one_transaction_for_each_call(
     with pytest.raises(ValueError, match="no"):
         server.call("notes.plain.both", f"{name} a", f"{name} b")
     assert kept() == ["a"]
+
+
+def test_a_transaction_can_be_had_without_a_call(server, kept, name):
+    server.call("notes.plain.borrow", name)
+    assert kept() == ["it"]
 
 
 def test_joined_calls_are_kept_together(server, kept, name):
@@ -595,6 +608,18 @@ def test_many_calls_at_the_same_time(server, kept, name):
     assert len(kept()) == 100
 
 
+def test_calls_are_killed_while_they_connect(server, kept, name):
+    server.tool("notes").engine.dispose()
+    calls = [gevent.spawn(server.call, "notes.add", f"{name} {n}") for n in range(60)]
+    for number, running in enumerate(calls):
+        gevent.sleep(0.0001 * (number % 10))
+        running.kill(block=False)
+    gevent.joinall(calls, timeout=20)
+    assert_nothing_is_checked_out(server)
+    done = {str(n) for n, each in enumerate(calls) if isinstance(each.value, int)}
+    assert done <= set(kept())
+
+
 def test_killed_calls_leave_nobody_waiting(server, kept, name):
     """A waiter that is killed when its turn comes hands the turn on."""
     with gevent.Timeout(30):
@@ -703,6 +728,20 @@ def test_another_process_holds_up_one_call_but_not_the_loop(tmp_path, name):
             other.stdin.flush()
             writing.get(timeout=15)
         assert server.call("notes.all") == [name]
+
+
+def test_two_servers_of_one_process_share_a_file(tmp_path):
+    """In SQLite's own wait neither of them could go on."""
+    url = f"sqlite:///{tmp_path}/shared.db"
+    with serving(url, Joining) as one, serving(url, Joining) as other:
+        began = time.monotonic()
+        calls = [
+            gevent.spawn(server.call, "notes.sleep", f"note {number}", 0.002)
+            for number, server in enumerate([one, other] * 15)
+        ]
+        gevent.joinall(calls, timeout=20, raise_error=True)
+        assert time.monotonic() - began < 5
+        assert len(one.call("notes.all")) == 30
 
 
 def test_a_lock_of_another_process_is_told(tmp_path, name):

@@ -20,29 +20,16 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from toolserver.errors import (
-    ApplicationError,
-    Conflict,
-    Overload,
-    ToolserverError,
-)
+from toolserver.errors import Conflict, Overload, ToolserverError
 from toolserver.ext import postgresql, sqlite
+from toolserver.ext.errors import DatabaseUnavailable
 
-__all__ = ["Database", "DatabaseSettings", "DatabaseUnavailable", "Databases"]
+__all__ = ["Database", "DatabaseSettings", "Databases"]
 
 log = logging.getLogger("toolserver.ext.databases")
 
 #: Drivers that let other greenlets run while they wait, or that never wait long.
 _COOPERATIVE = frozenset({"asyncmy", "pg8000", "psycopg", "pymysql", "pysqlite"})
-#: SQLSTATEs: a serialization failure, and a deadlock that the server has ended.
-_COLLISIONS = ("40001", "40P01")
-
-
-class DatabaseUnavailable(ApplicationError):
-    """The database cannot be reached; ask again later."""
-
-    code = -32000
-    status = 503
 
 
 @dataclass(frozen=True)
@@ -174,24 +161,16 @@ class Database:
         if not isinstance(error, DBAPIError):
             return None
         cause = error.orig
+        is_unreachable = error.connection_invalidated
         if self.is_sqlite:
-            unreachable = sqlite.is_unreachable(cause)
-        else:
-            state = getattr(cause, "sqlstate", None)
-            if state in _COLLISIONS:
+            is_unreachable = sqlite.is_unreachable(cause)
+        elif self.engine.dialect.driver == "psycopg":
+            if postgresql.is_collision(cause):
                 return Conflict("collided with another call; it may be tried again")
-            unreachable = postgresql.is_unreachable(state) or (
-                error.connection_invalidated
-            )
-            if self.engine.dialect.driver == "psycopg" and state is None:
-                # What the server did not say, the client has: it has no connection.
-                unreachable = type(cause).__name__ in (
-                    "OperationalError",
-                    "ConnectionTimeout",
-                )
-        return (
-            DatabaseUnavailable("the database is unavailable") if unreachable else None
-        )
+            is_unreachable = is_unreachable or postgresql.is_unreachable(cause)
+        if not is_unreachable:
+            return None
+        return DatabaseUnavailable("the database is unavailable")
 
 
 class Databases:

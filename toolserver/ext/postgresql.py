@@ -12,21 +12,18 @@ from typing import Any
 import gevent
 from sqlalchemy import Connection, Engine, event
 
-from toolserver.errors import ApplicationError
+from toolserver.ext.errors import RolledBack
 
-__all__ = ["RolledBack", "is_unreachable", "prepare"]
+__all__ = ["is_collision", "is_unreachable", "prepare"]
 
 log = logging.getLogger("toolserver.ext.postgresql")
 
 #: Seconds in which a server has to take the request to stop a query.
 _CANCEL_TIMEOUT_S = 5.0
-
-
-class RolledBack(ApplicationError):
-    """The work was undone, because a part of it failed although nobody said so."""
-
-    code = -32000
-    status = 500
+#: SQLSTATEs: a serialization failure, and a deadlock that the server has ended.
+_COLLISIONS = ("40001", "40P01")
+#: Beginnings of SQLSTATEs: connections, a lack of resources, a stop or start.
+_UNREACHABLE = ("08", "53", "57P")
 
 
 def prepare(engine: Engine) -> None:
@@ -72,14 +69,26 @@ def prepare(engine: Engine) -> None:
     event.listen(engine, "invalidate", invalidated)
 
 
-def is_unreachable(state: str | None) -> bool:
-    """Whether an error's SQLSTATE says that the server does not serve.
+def is_collision(cause: BaseException | None) -> bool:
+    """Whether an error says that two transactions cannot both be kept.
 
     Args:
-        state: The SQLSTATE: class 08 is about connections, 53 about a lack of
-            resources, 57P01 to 57P05 about a server that stops or starts.
+        cause: The driver's error.
     """
-    return state is not None and state.startswith(("08", "53", "57P"))
+    return getattr(cause, "sqlstate", None) in _COLLISIONS
+
+
+def is_unreachable(cause: BaseException | None) -> bool:
+    """Whether an error says that the server does not serve.
+
+    Args:
+        cause: The driver's error.
+    """
+    state = getattr(cause, "sqlstate", None)
+    if state is None:
+        # What the server has not said, the client has: it has no connection.
+        return type(cause).__name__ in ("OperationalError", "ConnectionTimeout")
+    return bool(state.startswith(_UNREACHABLE))
 
 
 def _send(psycopg: Any, request: Any) -> None:

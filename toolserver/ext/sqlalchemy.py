@@ -23,13 +23,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from toolserver.contexts import Var, context
-from toolserver.ext.databases import (
-    Database,
-    Databases,
-    DatabaseSettings,
-    DatabaseUnavailable,
-)
-from toolserver.ext.postgresql import RolledBack
+from toolserver.ext.databases import Database, Databases, DatabaseSettings
+from toolserver.ext.errors import DatabaseUnavailable, RolledBack
 from toolserver.factories import TransientTool
 from toolserver.services import services
 from toolserver.tools import Tool
