@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
@@ -37,6 +38,7 @@ from toolserver.errors import (
     ToolFault,
     ToolserverError,
 )
+from toolserver.nativethreads import ThreadSlots
 from toolserver.registry import Registry
 from toolserver.transactions import start_clock
 
@@ -52,10 +54,17 @@ class Dispatcher:
         registry: Where the tools are found.
         tells_exceptions: Whether callers learn class and message of an exception
             that a tool raised; otherwise they get a reference to the log.
+        threads: How many native threads run methods marked `threaded`.
+
+    Attributes:
+        threads: Those threads.
     """
 
-    def __init__(self, registry: Registry, *, tells_exceptions: bool = True) -> None:
+    def __init__(
+        self, registry: Registry, *, tells_exceptions: bool = True, threads: int = 1
+    ) -> None:
         self.registry = registry
+        self.threads = ThreadSlots(threads)
         self._tells_exceptions = tells_exceptions
 
     def call(self, call: Call, target: Target | None = None) -> Outcome:
@@ -117,7 +126,7 @@ class Dispatcher:
             inner.protocol = ""
         with bind(inner):
             if target.is_guarded:
-                return self._invoke_guarded(target, call, inner, checked)
+                return self._invoke_guarded(target, call, inner, inside, checked)
             if not checked:
                 return target.function(*call.args, **call.kwargs)
             if call.read is not None:
@@ -126,7 +135,7 @@ class Dispatcher:
             return target.function(*args, **kwargs)
 
     def _invoke_guarded(
-        self, target: Target, call: Call, inner: Context, checked: bool
+        self, target: Target, call: Call, inner: Context, inside: bool, checked: bool
     ) -> Any:
         if checked:
             run_validators(target.tool_validators, Call(call.name), inner)
@@ -139,23 +148,36 @@ class Dispatcher:
             args, kwargs = list(call.args), dict(call.kwargs)
         timeout = target.timeout
         if not timeout:
-            return _run(target, args, kwargs)
+            return self._run(target, args, kwargs, inside)
         deadline = time.monotonic() + timeout
         if inner.deadline is not None and inner.deadline <= deadline:
             # The call around this one is ended first.
-            return _run(target, args, kwargs)
+            return self._run(target, args, kwargs, inside)
         inner.deadline = deadline
         with gevent.Timeout(timeout) as timer:
             if target.transaction is not None:
                 start_clock(inner, timer)
             try:
-                return _run(target, args, kwargs)
+                return self._run(target, args, kwargs, inside)
             except gevent.Timeout as expired:
                 if expired is not timer:
                     raise
                 raise CallTimeout(
                     f"{target.name}: ended after {timeout:g} seconds"
                 ) from None
+
+    def _run(
+        self, target: Target, args: Sequence[Any], kwargs: dict[str, Any], inside: bool
+    ) -> Any:
+        if not target.is_threaded:
+            return _run(target, target.function, args, kwargs)
+        return self.threads.run(
+            partial(target.function, *args, **kwargs),
+            lambda work: _run(target, work, (), {}),
+            # The thread may use what belongs to the call around this one, such as
+            # its database session.
+            stays=inside,
+        )
 
     def failure(self, target: Target | Call, error: BaseException) -> ToolserverError:
         """What a caller learns of an exception; one of a tool's own is logged.
@@ -207,14 +229,19 @@ def run_validators(
         bound.function(call)
 
 
-def _run(target: Target, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def _run(
+    target: Target,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+) -> Any:
     if target.transaction is None:
-        return target.function(*args, **kwargs)
+        return function(*args, **kwargs)
     answer: Signal | None = None
     value = None
     with target.transaction():
         try:
-            value = target.function(*args, **kwargs)
+            value = function(*args, **kwargs)
         except Signal as signal:
             # A redirect and its like are answers: the work before them is kept.
             answer = signal

@@ -62,13 +62,15 @@ class Target:
         timeout: Seconds after which a call is ended; None for no bound.
         transaction: Makes the context manager of a transaction; None if the tool
             has none.
-        is_guarded: Whether any of the last four is there.
+        is_threaded: Whether it runs in a native thread.
+        is_guarded: Whether any of the last five is there.
     """
 
     __slots__ = (
         "exported",
         "function",
         "is_guarded",
+        "is_threaded",
         "method_validators",
         "name",
         "spec",
@@ -100,8 +102,12 @@ class Target:
         self.transaction: Callable[[], AbstractContextManager[None]] | None = (
             transaction_of(tool)
         )
+        self.is_threaded = spec.is_threaded
         self.is_guarded = bool(
-            validators or self.timeout is not None or self.transaction is not None
+            validators
+            or self.timeout is not None
+            or self.transaction is not None
+            or self.is_threaded
         )
 
     def __repr__(self) -> str:

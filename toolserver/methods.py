@@ -76,6 +76,7 @@ class MethodSpec:
         is_read_only: Whether calls change nothing.
         is_destructive: Whether calls may destroy something.
         is_idempotent: Whether a repeated call changes nothing more.
+        is_threaded: Whether it runs in a native thread.
         limit: Bounds of its own.
         requires: Texts of its preconditions.
         ensures: Texts of its postconditions.
@@ -93,6 +94,7 @@ class MethodSpec:
     is_read_only: bool = False
     is_destructive: bool = False
     is_idempotent: bool = False
+    is_threaded: bool = False
     limit: Limit = Limit()
     requires: tuple[str, ...] = ()
     ensures: tuple[str, ...] = ()

@@ -7,8 +7,10 @@ from typing import Any, TypeVar, overload
 from toolserver.calls import Call
 from toolserver.contexts import current
 from toolserver.dispatcher import Dispatcher
+from toolserver.entries import Target, ToolEntry
 from toolserver.errors import MethodNotFound
 from toolserver.home import Home
+from toolserver.nativethreads import in_loop
 from toolserver.registry import Registry
 from toolserver.settings import Settings
 
@@ -137,13 +139,32 @@ def tool(namespace: str, cls: type[Any] | None = None) -> Any:
         ToolNotFound: There is none of that name.
         TypeError: It is of another class.
     """
-    found = services().registry.entry(namespace).tool
+    found = _find(namespace).tool
     if cls is not None and not isinstance(found, cls):
         got = type(found).__name__
         raise TypeError(f"tool {namespace!r}: got a {got}, expected a {cls.__name__}")
     return found
 
 
+@in_loop
+def _find(namespace: str) -> ToolEntry:
+    # A factory may have to make the tool.
+    return services().registry.entry(namespace)
+
+
+@in_loop
+def _invoke(
+    offered: Services,
+    target: Target,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    checked: bool,
+) -> Any:
+    made = Call(target.name, args, kwargs)
+    return offered.dispatcher.invoke(target, made, inside=True, checked=checked)
+
+
+@in_loop
 def call(name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Call a method of a tool of this server through the call path.
 
@@ -180,7 +201,7 @@ class _Proxy:
 
     def __getattr__(self, attribute: str) -> Any:
         offered = services()
-        entry = offered.registry.entry(self._namespace)
+        entry = _find(self._namespace)
         for target in entry.methods.values():
             if target.spec.attribute == attribute:
                 break
@@ -188,10 +209,7 @@ class _Proxy:
             raise MethodNotFound(f"no method {attribute!r} in {self._namespace!r}")
 
         def method(*args: Any, **kwargs: Any) -> Any:
-            made = Call(target.name, args, kwargs)
-            return offered.dispatcher.invoke(
-                target, made, inside=True, checked=self._checked
-            )
+            return _invoke(offered, target, args, kwargs, self._checked)
 
         return method
 

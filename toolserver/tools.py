@@ -43,6 +43,7 @@ __all__ = [
     "idempotent",
     "limit",
     "read_only",
+    "threaded",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,6 +115,27 @@ def destructive(function: F) -> F:
 def idempotent(function: F) -> F:
     """Say that a repeated call of a method with the same arguments changes nothing."""
     return _mark(function, is_idempotent=True)
+
+
+def threaded(function: F) -> F:
+    """Let calls of a method run in a native thread, so that they hold up no others.
+
+    For long computations and for libraries that wait without gevent. It is for calls
+    through the call path; plain calls stay plain.
+
+    Args:
+        function: The method; no generator, as what it yields is fetched by the loop.
+
+    Raises:
+        TypeError: It is a generator, or a coroutine.
+    """
+    plain = getattr(function, "__func__", function)
+    if inspect.isgeneratorfunction(plain) or inspect.iscoroutinefunction(plain):
+        raise TypeError(
+            f"@threaded: got {plain.__qualname__}, which returns no result but a "
+            "generator or a coroutine"
+        )
+    return _mark(function, is_threaded=True)
 
 
 def limit(

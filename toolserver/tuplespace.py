@@ -22,6 +22,7 @@ from typing import Any
 from gevent.event import Event
 
 from toolserver.errors import Overload
+from toolserver.nativethreads import in_loop
 from toolserver.tuplepatterns import (
     Pattern,
     Tuple,
@@ -133,6 +134,7 @@ class Space:
         self._expire()
         return len(self._entries)
 
+    @in_loop
     def out(self, values: Tuple, *, ttl: float | None = None) -> None:
         """Put a tuple into the space.
 
@@ -163,6 +165,7 @@ class Space:
         if not is_taken:
             self._insert(entry)
 
+    @in_loop
     def take(self, pattern: Pattern, *, timeout: float | None = None) -> Tuple:
         """Take a tuple out of the space.
 
@@ -184,6 +187,7 @@ class Space:
         self._tell_removed(entry)
         return entry.values
 
+    @in_loop
     def read(
         self, pattern: Pattern, *, reader: str = "", timeout: float | None = None
     ) -> Tuple:
@@ -208,6 +212,7 @@ class Space:
             entry = self._wait(waiter, timeout)
         return entry.values
 
+    @in_loop
     def notify(self, topic: str, value: Any = None) -> int:
         """Tell a value to all who wait for a topic just now.
 
@@ -223,6 +228,7 @@ class Space:
         self._give(entry, wanting)
         return len(wanting)
 
+    @in_loop
     def wait(self, topic: str, *, timeout: float | None = None) -> Any:
         """Wait for the next value that is told under a topic from now on.
 
