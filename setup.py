@@ -34,10 +34,12 @@ setup(
             "brotli>=1.2",
             "backports-zstd>=1.8; python_version < '3.14'",
         ],
+        "argon2": ["argon2-cffi>=25.1"],
         "rst": ["docutils>=0.22"],
         "sqlalchemy": ["sqlalchemy>=2.1"],
         "postgresql": ["psycopg[binary]>=3.3", "sqlalchemy>=2.1"],
         "dev": [
+            "argon2-cffi>=25.1",
             "backports-zstd>=1.8; python_version < '3.14'",
             "brotli>=1.2",
             "h11>=0.16",

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+    from toolserver.auth.base import register_authenticator
     from toolserver.calls import Call, Outcome
     from toolserver.chains import Chain, chain
     from toolserver.contexts import Var, context
     from toolserver.contracts import ensure, invariant, require
     from toolserver.declarations import register
     from toolserver.errors import DirectResponse, Redirect
+    from toolserver.guards import AuthenticatedTool, require_client, require_group
     from toolserver.factories import (
         FactoryTool,
         TransientFactoryTool,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "AuthenticatedTool",
     "Call",
     "Chain",
     "DirectResponse",
@@ -93,9 +96,12 @@ __all__ = [
     "read_only",
     "redirect",
     "register",
+    "register_authenticator",
     "register_protocol",
     "register_wsgi",
     "require",
+    "require_client",
+    "require_group",
     "rest",
     "rss",
     "tool",
@@ -106,6 +112,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "toolserver.auth.base": ("register_authenticator",),
     "markupsafe": ("Markup",),
     "toolserver.calls": ("Call", "Outcome"),
     "toolserver.chains": ("Chain", "chain"),
@@ -113,6 +120,7 @@ _MODULES = {
     "toolserver.contracts": ("ensure", "invariant", "require"),
     "toolserver.declarations": ("register",),
     "toolserver.errors": ("DirectResponse", "Redirect"),
+    "toolserver.guards": ("AuthenticatedTool", "require_client", "require_group"),
     "toolserver.factories": (
         *("FactoryTool", "TransientFactoryTool", "TransientTool"),
     ),

@@ -56,6 +56,13 @@ class ServerSettings(_Section, frozen=True):
             'configured and the loopback names; "*" allows any.'
         ),
     ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Addresses and networks of proxies whose Forwarded and X-Forwarded fields "
+            'are believed; "unix" for those at the Unix socket.'
+        ),
+    ] = ()
     max_workers: Annotated[int, _doc("Requests running at once.", ge=1)] = 2000
     max_waiting: Annotated[
         int,
@@ -80,6 +87,14 @@ class ServerSettings(_Section, frozen=True):
         bool,
         _doc("Show tracebacks to callers; never to strangers."),
     ] = False
+
+
+class AuthSettings(_Section, frozen=True):
+    """Who is calling; see also config/passwd, groups, hosts.allow and hosts.deny."""
+
+    basic: Annotated[
+        bool, _doc("Judge names and passwords (RFC 7617) where there are accounts.")
+    ] = True
 
 
 class Limits(_Section, frozen=True):
@@ -248,6 +263,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
     limits: Limits = Limits()
     tools: ToolsSettings = ToolsSettings()
     static: StaticSettings = StaticSettings()

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from toolserver import loader
+from toolserver.auth.access import Access
+from toolserver.auth.base import registered as authenticators
 from toolserver.builtin.api import API
 from toolserver.builtin.catalog import BUILTIN
 from toolserver.builtin.wsdl import WSDLTool
@@ -45,6 +47,7 @@ from toolserver.web.app import App
 from toolserver.web.gateway import Gateway, configured
 from toolserver.web.gateway import registered as applications
 from toolserver.web.hosts import HostCheck
+from toolserver.web.proxies import Proxies
 from toolserver.web.rest import REST
 from toolserver.web.rpc import RPC
 from toolserver.web.static import StaticFiles
@@ -91,6 +94,9 @@ class Worker:
         self.services = Services(self.registry, self.dispatcher, settings, home)
         self._lifecycle = Lifecycle(
             self.registry, self.services, home.var / "setup.lock"
+        )
+        self._access = Access(
+            home, basic=settings.auth.basic, authenticators=authenticators
         )
         self._http: HTTPServer | None = None
         self._has_started = False
@@ -252,6 +258,7 @@ class Worker:
             self._tell("system.worker.exit", os.getpid())
         self._lifecycle.stop()
         self._lifecycle.close()
+        self._access.close()
         self.services.close()
         install(None, self.services)
 
@@ -281,6 +288,7 @@ class Worker:
         return self._build_app()
 
     def _tell_started(self) -> None:
+        self._access.watch()
         self._has_started = True
         self._tell("system.worker.start", os.getpid())
 
@@ -378,6 +386,7 @@ class Worker:
 
     def _build_app(self) -> App:
         settings = self.settings
+        self._access.load()
         wsdl = self.registry.of_class(WSDLTool)
         pages = self.registry.of_class(API)
         protocols: list[RPCProtocol] = [
@@ -398,6 +407,8 @@ class Worker:
         )
         return App(
             self.services,
+            access=self._access,
+            proxies=Proxies(settings.server.trusted_proxies),
             hosts=HostCheck(settings.server),
             rpc=self._rpc,
             rest=REST(self.registry, self.dispatcher, settings=settings),
@@ -405,11 +416,6 @@ class Worker:
             gateway=self._gateway or None,
             start=pages.path if pages is not None else "",
         )
-
-    def _wsdl_tool(self) -> str | None:
-        """The name of the tool that writes WSDL, wherever its user has put it."""
-        found = (e.namespace for e in self.registry if isinstance(e.tool, WSDLTool))
-        return next(found, None)
 
     def _warn(self) -> None:
         server = self.settings.server

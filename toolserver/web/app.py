@@ -1,12 +1,14 @@
 """The way of a request through the server, from its head to its answer.
 
-1. Host: is it a name of this server? Then the chain of rewriting handlers.
-2. a protocol's prefix: RPC
-3. a tool and a method in the path: REST
-4. a file below ``www/``
-5. the nearest tool upwards whose first remaining element is a method: REST
-6. where nothing is at the root, the page that the server starts with
-7. 404
+1. a trusted proxy tells of the client; is the host a name of this server?
+2. may the client's address call? Then the chain of rewriting handlers.
+3. who is calling?
+4. a protocol's prefix: RPC
+5. a tool and a method in the path: REST
+6. a file below ``www/``
+7. the nearest tool upwards whose first remaining element is a method: REST
+8. where nothing is at the root, the page that the server starts with
+9. 404
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import logging
 import re
 
+from toolserver.auth.access import Access
 from toolserver.calls import Call
 from toolserver.chains import Chains
 from toolserver.contexts import Context, bind
@@ -28,6 +31,7 @@ from toolserver.message import Request, Response, redirect
 from toolserver.services import Services
 from toolserver.web.gateway import Gateway
 from toolserver.web.hosts import HostCheck
+from toolserver.web.proxies import Proxies
 from toolserver.web.rest import REST
 from toolserver.web.rewriting import Rewriting
 from toolserver.web.rpc import RPC
@@ -45,6 +49,8 @@ class App:
 
     Args:
         services: What contexts offer to tools.
+        access: Tells who is calling, and who may not.
+        proxies: Which proxies are believed.
         hosts: Tells whether the server is meant.
         rpc: The RPC protocols.
         rest: The tools over REST.
@@ -57,6 +63,8 @@ class App:
         self,
         services: Services,
         *,
+        access: Access,
+        proxies: Proxies,
         hosts: HostCheck,
         rpc: RPC,
         rest: REST,
@@ -65,6 +73,8 @@ class App:
         start: str = "",
     ) -> None:
         self._services = services
+        self._access = access
+        self._proxies = proxies if proxies else None
         self._hosts = hosts
         self._rpc = rpc
         self._rest = rest
@@ -112,10 +122,21 @@ class App:
                 return self._rest.problem(request, InternalError(context.request_id))
 
     def _answer(self, request: Request, context: Context) -> Response:
+        if self._proxies is not None:
+            request = context.request = self._proxies.believe(request)
         if not self._hosts.is_ours(request):
             return Response("the server does not answer to this host\n", status=421)
+        # Judged as it was sent: what a handler makes of it nobody has signed.
+        sent, is_judged = request, self._access.is_active
+        if is_judged:
+            self._access.admit(sent)
         if self._rewrites.handlers:
             request = context.request = self._rewriting.rewrite(request)
+        if is_judged:
+            identity, context.groups = self._access.identify(sent)
+            if identity is not None:
+                context.client = identity.client
+                context.auth_type = identity.auth_type
         if self._gateway is not None:
             mount = self._gateway.find(request)
             if mount is not None:

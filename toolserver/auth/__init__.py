@@ -1,0 +1,1 @@
+"""Who is calling: hosts, accounts, and the chain of those who can tell."""

@@ -1,0 +1,155 @@
+"""Who may come at all, and who it is: the order in which a request is judged.
+
+1. ``hosts.deny``: who stands there is refused, whatever it asks for
+2. credentials of each kind: all that are sent have to hold and to name the same client
+3. ``hosts.allow``: gives a name to who has sent none
+4. ``groups``: tells the groups of that client
+
+Nothing of the body is read for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import gevent
+
+from toolserver.auth.accounts import Accounts, parse_accounts, parse_groups
+from toolserver.auth.base import Authenticator, Identity
+from toolserver.auth.basic import BasicAuthenticator
+from toolserver.auth.hosts import HostList, parse_hosts
+from toolserver.auth.watched import WatchedFile
+from toolserver.errors import Forbidden, Unauthenticated
+from toolserver.home import Home
+from toolserver.message import Request
+
+__all__ = ["Access"]
+
+log = logging.getLogger("toolserver.audit")
+
+#: How often the files are looked at, seconds.
+_INTERVAL = 0.5
+
+
+class Access:
+    """Judges requests.
+
+    Args:
+        home: Where the files are.
+        basic: Whether names and passwords are judged.
+        authenticators: Further authenticators, in order; looked at when the files are
+            loaded.
+
+    Attributes:
+        is_active: Whether there is anything to judge by; else all are anonymous.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        basic: bool = True,
+        authenticators: Iterable[Authenticator] = (),
+    ) -> None:
+        config = home.config
+        self._deny = WatchedFile[HostList](config / "hosts.deny", parse_hosts)
+        self._allow = WatchedFile[HostList](config / "hosts.allow", parse_hosts)
+        self._groups = WatchedFile(config / "groups", parse_groups)
+        self._passwd = WatchedFile(config / "passwd", parse_accounts)
+        self._accounts = Accounts(lambda: self._passwd.value)
+        self._basic = BasicAuthenticator(self._accounts) if basic else None
+        self._given = authenticators
+        self._others: list[Authenticator] = []
+        self._chain: list[Authenticator] = []
+        self._watcher: gevent.Greenlet[..., Any] | None = None
+        self.is_active = False
+
+    @property
+    def _files(self) -> list[WatchedFile[Any]]:
+        return [self._deny, self._allow, self._groups, self._passwd]
+
+    def load(self) -> None:
+        """Read the files.
+
+        Raises:
+            StartError: One cannot be read; says where and why.
+        """
+        for file in self._files:
+            file.load()
+        self._others = list(self._given)
+        self._arrange()
+
+    def watch(self) -> None:
+        """Read the files again whenever they change, until `close`."""
+        if self._watcher is None:
+            self._watcher = gevent.spawn(self._keep_watching)
+
+    def close(self) -> None:
+        """Stop watching, end the threads."""
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher = None
+        self._accounts.close()
+
+    def _keep_watching(self) -> None:
+        while True:
+            gevent.sleep(_INTERVAL)
+            changed = [file for file in self._files if file.refresh()]
+            if changed:
+                self._arrange()
+
+    def _arrange(self) -> None:
+        # Without accounts, Basic credentials are the business of who serves them.
+        judges_basic = self._basic is not None and bool(self._passwd.value)
+        own = [self._basic] if judges_basic and self._basic is not None else []
+        self._chain = [*own, *self._others]
+        self.is_active = bool(self._deny.value or self._allow.value or self._chain)
+
+    def admit(self, request: Request) -> None:
+        """Refuse who may not come at all.
+
+        Args:
+            request: The request.
+
+        Raises:
+            Forbidden: Its address is among those that are denied.
+        """
+        name = self._deny.value.find(request.peer)
+        if name is not None:
+            log.warning("refused %s: denied as %r", request.peer, name)
+            raise Forbidden("this address may not call")
+
+    def identify(self, request: Request) -> tuple[Identity | None, frozenset[str]]:
+        """Find out who is calling.
+
+        Args:
+            request: The request as it was sent.
+
+        Returns:
+            Who it is, or None for an anonymous caller, and its groups.
+
+        Raises:
+            Unauthenticated: Credentials are wrong, or name different clients.
+            Forbidden: They are right, and do not suffice.
+        """
+        found: list[Identity] = []
+        try:
+            for authenticator in self._chain:
+                identity = authenticator.authenticate(request)
+                if identity is not None:
+                    found.append(identity)
+            if len({identity.client for identity in found}) > 1:
+                raise Unauthenticated("the credentials name different clients")
+        except (Unauthenticated, Forbidden) as error:
+            log.warning("refused %s: %s", request.peer or "unix", error.message)
+            raise
+        if not found:
+            name = self._allow.value.find(request.peer)
+            if name is None:
+                return None, frozenset()
+            found.append(Identity(name, "Host"))
+        first = found[0]
+        groups = self._groups.value.get(first.client, frozenset())
+        return first, groups.union(*(identity.groups for identity in found))
