@@ -15,6 +15,7 @@ from urllib.parse import quote
 from toolserver.childcache import ChildCache
 from toolserver.contractchecks import checked
 from toolserver.contracts import invariant_texts
+from toolserver.cors import CORS
 from toolserver.factories import (
     FactoryTool,
     TransientTool,
@@ -148,6 +149,13 @@ class ToolEntry:
 
     def forget_children(self) -> None:
         """Forget what a factory has made; other tools have nothing to forget."""
+
+    @property
+    def cors(self) -> CORS | None:
+        """Which web pages of other origins may call the tool."""
+        found = self.tool.cors
+        # A tool may have a method of that name.
+        return found if isinstance(found, CORS) else None
 
     @property
     def fixed_paths(self) -> list[str]:

@@ -21,6 +21,7 @@ from toolserver.contracts import (
     is_invariant,
     require_texts,
 )
+from toolserver.cors import CORS
 from toolserver.errors import Obsolete, StartError
 from toolserver.home import Home
 from toolserver.locks import RLock
@@ -229,10 +230,13 @@ class Tool(metaclass=ToolMeta, framework=True):
             defaults, which the section ``[tool."<namespace>"]`` may override.
         namespace: The dotted name under which it is registered.
         log: The logger of the tool.
+        cors: Which web pages of other origins may call it; None for none. It may be
+            set in `on_start`.
     """
 
     settings: Any = None
     namespace: str = ""
+    cors: CORS | None = None
     log: logging.Logger = logging.getLogger("toolserver.tool")
 
     #: Where its files are; set by the server before the first hook.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from toolserver.calls import Arguments, Call, Outcome
 from toolserver.contexts import Context, bind, current
+from toolserver.cors import CORS
 from toolserver.dispatcher import Dispatcher
 from toolserver.endpoints import Endpoint, Generator
 from toolserver.errors import (
@@ -26,6 +28,7 @@ from toolserver.registry import Registry
 from toolserver.settings import Settings
 from toolserver.web.arguments import read_arguments
 from toolserver.web.conditional import make_etag
+from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 from toolserver.web.negotiation import add_vary, choose_media_type, compress_response
 from toolserver.web.problems import error_fields, exception_of, problem
 from toolserver.web.rendering import render
@@ -95,6 +98,8 @@ class REST:
         Raises:
             AlreadyDone: The tool has sent its answer itself.
         """
+        if route.cors is not None:
+            return self._answer_shared(request, route, route.cors)
         verb = request.method
         endpoint = route.endpoints.get(verb)
         if endpoint is None:
@@ -102,7 +107,7 @@ class REST:
         if route.redirect and verb in ("GET", "HEAD"):
             query = f"?{request.query_string}" if request.query_string else ""
             return redirect(route.redirect + query, 308)
-        if not endpoint.is_safe and (
+        if not (endpoint.is_safe or route.is_trusted) and (
             request.headers.get("sec-fetch-site") == "cross-site"
         ):
             return self.problem(
@@ -129,6 +134,14 @@ class REST:
             The answer.
         """
         return problem(request, error, debug=self._debug)
+
+    def _answer_shared(self, request: Request, route: Route, cors: CORS) -> Response:
+        """Answer for a tool that pages of other origins may call."""
+        if is_preflight(request):
+            return answer_preflight(request, cors, route.endpoints)
+        trusted = cors.allows(request.headers.get("origin"))
+        inner = dataclasses.replace(route, cors=None, is_trusted=trusted)
+        return share(request, cors, self.answer(request, inner))
 
     def _without_endpoint(self, request: Request, route: Route) -> Response:
         if request.method == "OPTIONS":

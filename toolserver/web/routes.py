@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from toolserver.calls import Call
+from toolserver.cors import CORS
 from toolserver.endpoints import ANY, INDEX, Endpoint, endpoints_of
 from toolserver.entries import FactoryEntry, ToolEntry
 from toolserver.errors import NotFound, ToolserverError
@@ -32,6 +33,8 @@ class Route:
         endpoints: What answers, by verb.
         rest: The elements of the path that follow the method.
         redirect: Where the path has to end instead; empty if it is right.
+        cors: Which web pages of other origins may call it.
+        is_trusted: Whether the request comes from such a page.
     """
 
     entry: ToolEntry
@@ -39,6 +42,8 @@ class Route:
     endpoints: dict[str, Endpoint]
     rest: tuple[str, ...] = ()
     redirect: str = ""
+    cors: CORS | None = None
+    is_trusted: bool = False
 
     @property
     def allow(self) -> str:
@@ -142,18 +147,22 @@ class Routes:
                 return None
             # Links of a page are relative to its folder.
             redirect = entry.path if not remaining and entry.namespace else ""
-            return Route(entry, INDEX, endpoints, redirect=redirect)
+            return Route(entry, INDEX, endpoints, redirect=redirect, cors=entry.cors)
         elements = remaining if remaining[-1] else remaining[:-1]
         name, *rest = elements
         endpoints = self._of(entry, name)
         if endpoints and name != ANY and not name.startswith("/"):
-            return Route(entry, name, endpoints, tuple(rest))
+            return Route(entry, name, endpoints, tuple(rest), cors=entry.cors)
         endpoints = self._of(entry, ANY)
-        return Route(entry, ANY, endpoints, elements) if endpoints else None
+        if not endpoints:
+            return None
+        return Route(entry, ANY, endpoints, elements, cors=entry.cors)
 
     def _fixed(self, path: str) -> Route | None:
         entry = self._registry.fixed(path)
-        return None if entry is None else Route(entry, path, self._of(entry, path))
+        if entry is None:
+            return None
+        return Route(entry, path, self._of(entry, path), cors=entry.cors)
 
     def _of(self, entry: ToolEntry, name: str) -> dict[str, Endpoint]:
         found: dict[str, Endpoint] | None = entry.endpoints.get(name)

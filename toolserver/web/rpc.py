@@ -9,10 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from toolserver.calls import Call, Outcome
+from toolserver.cors import CORS
 from toolserver.dispatcher import Dispatcher
 from toolserver.errors import Forbidden, ToolserverError
 from toolserver.message import Request, Response
 from toolserver.protocols.base import RPCProtocol
+from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 
 __all__ = ["RPC"]
 
@@ -84,7 +86,9 @@ class RPC:
             expected = " or ".join(sorted(media_types))
             text = f"content type: got {got}, expected {expected}\n"
             return Response(text, status=415, headers={"Accept-Post": expected})
-        self._check_origin(request)
+        origin = self._foreign_origin(request)
+        if origin is not None and not self._sharing(origin, namespace or None):
+            raise _not_shared()
         if not isinstance(request.content, bytes):
             # What goes wrong on its way is HTTP's own, no fault of the protocol's.
             request = request.replace(body=request.body)
@@ -96,6 +100,8 @@ class RPC:
             for call in calls:
                 if not call.name.startswith(_EVERYWHERE):
                     call.name = f"{namespace}.{call.name}"
+        if origin is not None:
+            return self._answer_shared(codec, request, calls, origin)
         make = self._log_call if self._logs_calls else self._dispatcher.call
         return self._encode(codec, request, [make(call) for call in calls])
 
@@ -108,18 +114,48 @@ class RPC:
             found: Response | None = describe(request, namespace, self._dispatcher.call)
             if found is not None:
                 return found
+        if is_preflight(request):
+            sharing = self._sharing(request.headers["origin"], namespace or None)
+            if sharing:
+                return answer_preflight(request, sharing[0], ("POST",))
         text = f"{codec.prefix} is called by POST; see its documentation\n"
         return Response(text, status=405, headers={"Allow": "POST"})
 
-    def _check_origin(self, request: Request) -> None:
-        # A page of a stranger may not make calls with its visitor's rights.
-        origin = request.headers.get("origin")
+    def _foreign_origin(self, request: Request) -> str | None:
+        """The origin of the page that calls, if it is not one of the server's own."""
+        origin: str | None = request.headers.get("origin")
         if origin is None or origin in self._origins:
-            return
+            return None
         # The host that the browser has asked for, not what it was rewritten to.
         asked = request.notes.get("host", request.host)
-        if urlsplit(origin).netloc.lower() != asked:
-            raise Forbidden("calls from pages of another origin are not allowed")
+        return None if urlsplit(origin).netloc.lower() == asked else origin
+
+    def _sharing(self, origin: str, namespace: str | None) -> list[CORS]:
+        """What lets pages of an origin call a tool, or any tool if none is named."""
+        registry = self._dispatcher.registry
+        try:
+            entries = registry if namespace is None else [registry.entry(namespace)]
+            found = [entry.cors for entry in entries]
+        except ToolserverError:
+            return []
+        return [cors for cors in found if cors is not None and cors.allows(origin)]
+
+    def _answer_shared(
+        self, codec: RPCProtocol, request: Request, calls: list[Call], origin: str
+    ) -> Response:
+        """Make calls for a page of another origin: all of them, or none."""
+        sharing: list[CORS] = []
+        for call in calls:
+            found = self._sharing(origin, call.name.rpartition(".")[0])
+            # A page of a stranger may not make calls with its visitor's rights.
+            if not found and call.error is None:
+                raise _not_shared()
+            sharing += found
+        make = self._log_call if self._logs_calls else self._dispatcher.call
+        answer = self._encode(codec, request, [make(call) for call in calls])
+        if not sharing:
+            return answer
+        return share(request, min(sharing, key=lambda cors: cors.credentials), answer)
 
     def _encode(
         self, codec: RPCProtocol, request: Request, outcomes: list[Outcome]
@@ -150,6 +186,10 @@ class RPC:
             result[:_SHOWN],
         )
         return outcome
+
+
+def _not_shared() -> Forbidden:
+    return Forbidden("calls from pages of another origin are not allowed")
 
 
 def _masked(kwargs: Mapping[str, Any]) -> list[str]:
