@@ -608,6 +608,22 @@ def test_many_calls_at_the_same_time(server, kept, name):
     assert len(kept()) == 100
 
 
+def test_a_killed_waiter_hands_its_turn_on(tmp_path):
+    databases = Databases()
+    engine = databases.open(
+        DatabaseSettings("sqlite:///turns.db", pool_timeout=20.0), tmp_path
+    ).engine
+    connection = engine.connect()
+    first, second = (gevent.spawn(engine.raw_connection) for _ in range(2))
+    gevent.sleep(0.01)
+    # It is dead already, but nobody knows yet: it is still the first in the queue.
+    first.kill(block=False)
+    connection.close()
+    second.get(timeout=5).close()
+    assert isinstance(first.value, gevent.GreenletExit)
+    databases.close()
+
+
 def test_calls_are_killed_while_they_connect(server, kept, name):
     server.tool("notes").engine.dispose()
     calls = [gevent.spawn(server.call, "notes.add", f"{name} {n}") for n in range(60)]
