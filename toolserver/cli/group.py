@@ -33,7 +33,7 @@ COMMANDS = {
     "status": ("lifecycle", "Tell whether the server runs, and where."),
     "tools": ("remote", "List the tools of the running server."),
     "call": ("remote", "Call a method of a running server."),
-    "openapi": ("openapi", "Print the OpenAPI document of the tools."),
+    "openapi": ("openapi", "Print the OpenAPI document of a running server."),
     "wsdl": ("wsdl", "Print the WSDL document of a tool."),
     "config": ("homes", "Show the settings in force and where they were set."),
 }

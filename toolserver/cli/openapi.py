@@ -36,7 +36,7 @@ def openapi(
     ca: str,
     timeout: float,
 ) -> None:
-    """Print the OpenAPI document of the tools of a running server.
+    """Print the OpenAPI document of a running server.
 
     With NAMESPACE, such as shop.orders, only that of one tool. The server's own tools
     are described only if they are named.
