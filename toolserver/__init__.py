@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from toolserver.contracts import ensure, invariant, require
     from toolserver.declarations import register
     from toolserver.errors import DirectResponse, Redirect
-    from toolserver.guards import AuthenticatedTool, require_client, require_group
     from toolserver.factories import (
         FactoryTool,
         TransientFactoryTool,
         TransientTool,
     )
     from toolserver.forms import UploadedFile
+    from toolserver.guards import AuthenticatedTool, require_client, require_group
     from toolserver.locks import RLock
     from toolserver.markup.documents import xml
     from toolserver.markup.feeds import rss
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         idempotent,
         limit,
         read_only,
+        threaded,
     )
     from toolserver.tuplespace import NoTuple, Space
     from toolserver.web.gateway import register_wsgi
@@ -104,6 +105,7 @@ __all__ = [
     "require_group",
     "rest",
     "rss",
+    "threaded",
     "tool",
     "universe",
     "validate",
@@ -137,6 +139,7 @@ _MODULES = {
     "toolserver.tools": (
         *("InternalTool", "ObsoleteTool", "StandardTool", "Tool"),
         *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
+        "threaded",
     ),
     "toolserver.tuplespace": ("NoTuple", "Space"),
     "toolserver.web.gateway": ("register_wsgi",),

@@ -68,6 +68,17 @@ class ServerSettings(_Section, frozen=True):
         int,
         _doc("Requests that may wait for a worker (503).", ge=0),
     ] = 1000
+    threads: Annotated[
+        int, _doc("Native threads for methods marked @threaded.", ge=1, le=1000)
+    ] = 8
+    loop_block_warn: Annotated[
+        float,
+        _doc(
+            "Time after which the log tells which call holds up all others; 0 for "
+            "never.",
+            ge=0,
+        ),
+    ] = 1.0
     call_timeout: Annotated[
         float, _doc("Time after which a call is ended; 0 for no bound.", ge=0)
     ] = 0.0

@@ -164,6 +164,8 @@ def serve(
         "port": 0,
         "stop_timeout": 5.0,
         "contracts": contracts,
+        # A test that is debugged holds up the loop for long.
+        "loop_block_warn": 0.0,
         **sections.get("server", {}),
     }
     for namespace, values in (settings or {}).items():

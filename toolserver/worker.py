@@ -43,6 +43,7 @@ from toolserver.services import Services, install
 from toolserver.settings import Settings
 from toolserver.tools import Tool
 from toolserver.toolsettings import tool_settings
+from toolserver.watchdog import Watchdog
 from toolserver.web.app import App
 from toolserver.web.gateway import Gateway, configured
 from toolserver.web.gateway import registered as applications
@@ -89,7 +90,9 @@ class Worker:
             checks_contracts=self._checks_contracts,
         )
         self.dispatcher = Dispatcher(
-            self.registry, tells_exceptions=settings.errors.detail == "message"
+            self.registry,
+            tells_exceptions=settings.errors.detail == "message",
+            threads=settings.server.threads,
         )
         self.services = Services(self.registry, self.dispatcher, settings, home)
         self._lifecycle = Lifecycle(
@@ -99,6 +102,7 @@ class Worker:
             home, basic=settings.auth.basic, authenticators=authenticators
         )
         self._http: HTTPServer | None = None
+        self._watchdog: Watchdog | None = None
         self._has_started = False
 
     @property
@@ -161,6 +165,9 @@ class Worker:
             raise
         self._tell_started()
         http.start()
+        if self.settings.server.loop_block_warn:
+            self._watchdog = Watchdog(self.settings.server.loop_block_warn)
+            self._watchdog.start()
         self._tell("system.server.start", self.url)
 
     def open(self) -> App:
@@ -258,8 +265,11 @@ class Worker:
             self._tell("system.worker.exit", os.getpid())
         self._lifecycle.stop()
         self._lifecycle.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         self._access.close()
         self.services.close()
+        self.dispatcher.threads.close()
         install(None, self.services)
 
     @property
