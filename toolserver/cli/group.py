@@ -35,6 +35,8 @@ COMMANDS = {
     "call": ("remote", "Call a method of a running server."),
     "openapi": ("openapi", "Print the OpenAPI document of a running server."),
     "wsdl": ("wsdl", "Print the WSDL document of a tool."),
+    "passwd": ("accounts", "Set the password of an account, or list the accounts."),
+    "groups": ("accounts", "List the groups and their members, or change them."),
     "config": ("homes", "Show the settings in force and where they were set."),
 }
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
 from toolserver import samplefile
+from toolserver.cli.files import read_text, replace
 from toolserver.configuration import load
 from toolserver.errors import StartError
 from toolserver.home import Home
@@ -30,7 +30,7 @@ def init(given: str | None) -> None:
     existed = home.settings_file.exists()
     changes = [f"made {folder}" for folder in home.create() if folder != home.path]
     if not existed:
-        _replace(home.settings_file, samplefile.render())
+        replace(home.settings_file, samplefile.render())
         changes.append(f"wrote {home.settings_file}")
     else:
         changes += _update(home.settings_file)
@@ -47,7 +47,7 @@ def init(given: str | None) -> None:
 
 
 def _update(file: Path) -> list[str]:
-    merged = samplefile.merge(_read(file), str(file))
+    merged = samplefile.merge(read_text(file), str(file))
     for section in merged.left:
         click.echo(
             f"Note: {file}: {section} is not written as a section; its new settings "
@@ -56,30 +56,8 @@ def _update(file: Path) -> list[str]:
         )
     if not merged.added:
         return []
-    _replace(file, merged.text)
+    replace(file, merged.text)
     return [f"added {added} to {file}" for added in merged.added]
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise StartError(f"{file}: not valid UTF-8") from error
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file so that it is never seen half-written, nor lost on a full disk."""
-    file = file.resolve()
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with open(descriptor, "wb") as stream:
-            stream.write(text.encode("utf-8"))
-            mode = file.stat().st_mode & 0o7777 if file.exists() else 0o644
-            os.fchmod(stream.fileno(), mode)
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 @click.command()
