@@ -10,7 +10,7 @@ from toolserver.dispatcher import Dispatcher
 from toolserver.entries import Target, ToolEntry
 from toolserver.errors import MethodNotFound
 from toolserver.home import Home
-from toolserver.nativethreads import in_loop
+from toolserver.nativethreads import in_loop, in_native_thread
 from toolserver.registry import Registry
 from toolserver.settings import Settings
 
@@ -153,18 +153,15 @@ def _find(namespace: str) -> ToolEntry:
 
 
 @in_loop
-def _invoke(
-    offered: Services,
-    target: Target,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    checked: bool,
-) -> Any:
-    made = Call(target.name, args, kwargs)
-    return offered.dispatcher.invoke(target, made, inside=True, checked=checked)
+def _target(name: str) -> Target:
+    return services().registry.target(name)
 
 
 @in_loop
+def _invoke_in_loop(target: Target, call: Call, checked: bool) -> Any:
+    return services().dispatcher.invoke(target, call, inside=True, checked=checked)
+
+
 def call(name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Call a method of a tool of this server through the call path.
 
@@ -185,6 +182,8 @@ def call(name: str, /, *args: Any, **kwargs: Any) -> Any:
         InvalidParams: An argument does not fit.
         Exception: Whatever the method raises.
     """
+    if in_native_thread():
+        return _invoke_in_loop(_target(name), Call(name, args, kwargs), True)
     offered = services()
     target = offered.registry.target(name)
     return offered.dispatcher.invoke(target, Call(name, args, kwargs), inside=True)
@@ -209,7 +208,10 @@ class _Proxy:
             raise MethodNotFound(f"no method {attribute!r} in {self._namespace!r}")
 
         def method(*args: Any, **kwargs: Any) -> Any:
-            return _invoke(offered, target, args, kwargs, self._checked)
+            made, checked = Call(target.name, args, kwargs), self._checked
+            if in_native_thread():
+                return _invoke_in_loop(target, made, checked)
+            return offered.dispatcher.invoke(target, made, inside=True, checked=checked)
 
         return method
 
