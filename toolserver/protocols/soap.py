@@ -22,6 +22,7 @@ from toolserver.protocols.soap_binding import Binding
 from toolserver.protocols.soap_envelope import Envelope, open_envelope, read_body
 from toolserver.protocols.soap_faults import write_fault
 from toolserver.protocols.soap_names import SOAP11, SOAP12, Version
+from toolserver.protocols.soap_scanner import Scanner
 from toolserver.protocols.xmltext import to_utf8
 from toolserver.settings import Limits
 from toolserver.tools import describe_tool
@@ -41,7 +42,7 @@ class _Exchange:
 
     Args:
         bindings: Finds how a method is called.
-        version: The version of SOAP.
+        content_type: That of the request.
         namespace: Dotted name of the tool, as far as the path tells it.
     """
 
@@ -49,24 +50,32 @@ class _Exchange:
         "_bindings",
         "_operation",
         "binding",
+        "content_type",
         "is_encoded",
+        "known_version",
         "name",
         "namespace",
         "uri",
-        "version",
     )
 
+    _operation: Element
+    name: str
+    uri: str
+    is_encoded: bool
+
     def __init__(
-        self, bindings: Callable[[str], Binding], version: Version, namespace: str
+        self, bindings: Callable[[str], Binding], content_type: str, namespace: str
     ) -> None:
         self._bindings = bindings
-        self._operation = Element("")
-        self.version = version
+        self.content_type = content_type
         self.namespace = namespace
-        self.name = ""
-        self.uri = ""
+        self.known_version: Version | None = None
         self.binding: Binding | None = None
-        self.is_encoded = False
+
+    @property
+    def version(self) -> Version:
+        """The version of SOAP; of what is no message, what its content type says."""
+        return self.known_version or _version_for(self.content_type)
 
     def take(self, envelope: Envelope, name: str) -> None:
         """Take the operation of a call, by its full name."""
@@ -105,6 +114,7 @@ class SOAP:
         self._limits = limits
         self._find = find
         self._wsdl_tool = wsdl_tool
+        self._scanner = Scanner(limits)
         self._known: dict[int, Binding] = {}
 
     def decode(self, request: Request) -> list[Call]:
@@ -123,12 +133,18 @@ class SOAP:
                 or a header asks to be understood.
         """
         content_type = request.headers.get("content-type", "")
-        below = _below(request.path)
-        exchange = _Exchange(self._bind, _version_for(content_type), below)
+        below = request.path[len(self.prefix) + 1 :].strip("/").replace("/", ".")
+        exchange = _Exchange(self._bind, content_type, below)
         request.notes[_NOTE] = exchange
         text = to_utf8(request.body, content_type)
-        exchange.version, root = open_envelope(text, self._limits)
-        envelope = read_body(text, exchange.version, root, self._limits)
+        scanned = self._scanner.scan(text)
+        if scanned is not None:
+            exchange.known_version, envelope = scanned
+        else:
+            version, root = open_envelope(text, self._limits)
+            exchange.known_version = version
+            envelope = read_body(text, version, root, self._limits)
+            self._scanner.learn(text, version, envelope)
         name = from_xml_name(envelope.name)
         if below:
             # As all protocols are: the server puts the path before the name.
@@ -161,7 +177,7 @@ class SOAP:
             body = binding.write_encoded(outcome.plain, version, exchange.uri)
         else:
             body = binding.write_literal(outcome.plain, version, exchange.namespace)
-        return Response(body, content_type=f"{version.content_type}; charset=utf-8")
+        return Response(body, content_type=version.content_type)
 
     def describe(
         self, request: Request, namespace: str, make: Callable[[Call], Outcome]
@@ -202,15 +218,10 @@ class SOAP:
         return known
 
 
-def _below(path: str) -> str:
-    """The dotted name that follows the prefix in a path."""
-    return path.lstrip("/").partition("/")[2].strip("/").replace("/", ".")
-
-
 def _version_for(content_type: str) -> Version:
     """The version in which to answer what is no message of any version."""
     media_type = content_type.partition(";")[0].strip().lower()
-    return SOAP12 if media_type == SOAP12.content_type else SOAP11
+    return SOAP12 if media_type == SOAP12.media_type else SOAP11
 
 
 def _full_name(name: str, uri: str, request: Request) -> str:

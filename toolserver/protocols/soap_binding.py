@@ -94,6 +94,9 @@ class Binding:
         self._is_void = spec.returns.kind is Kind.NONE
         self._write = Writers().writer(spec.returns, "return")
         self._response = response_name(xml_name(spec.name), operations)
+        self._end = f"</{self._response}>{_TAIL}"
+        # Of the tools that a factory makes, one is often called several times.
+        self._last_head: tuple[Version | None, str, str] = None, "", ""
 
     def read(self, operation: Element, says_encoded: bool) -> tuple[Arguments, bool]:
         """Read the arguments of a call.
@@ -144,7 +147,7 @@ class Binding:
                 if name not in named:
                     break
                 args.append(named.pop(name))
-        for name in self._absent[:]:
+        for name in self._absent:
             if name not in named and name not in self._names[: len(args)]:
                 named[name] = None
         if rest:
@@ -179,11 +182,15 @@ class Binding:
         Raises:
             ApplicationError: It is not what the WSDL says, or XML cannot carry it.
         """
-        tag = self._response
-        pieces = [f'{_HEADS[version]}<{tag} xmlns="{target_namespace(namespace)}">']
+        known_version, known_namespace, head = self._last_head
+        if version is not known_version or namespace != known_namespace:
+            uri = target_namespace(namespace)
+            head = f'{_HEADS[version]}<{self._response} xmlns="{uri}">'
+            self._last_head = version, namespace, head
+        pieces = [head]
         if not self._is_void:
             self._write(value, pieces.append)
-        pieces.append(f"</{tag}>{_TAIL}")
+        pieces.append(self._end)
         return "".join(pieces).encode()
 
     def write_encoded(self, value: Any, version: Version, uri: str) -> bytes:

@@ -6,7 +6,7 @@ WS-I Basic Profile 1.1, section 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from toolserver.errors import InvalidRequest
@@ -62,8 +62,7 @@ class MustUnderstand(InvalidRequest):
         self.names = names
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What the Body of a message holds.
 
     Attributes:
@@ -126,22 +125,23 @@ def read_body(text: bytes, version: Version, root: Element, limits: Limits) -> E
         InvalidRequest: There is no operation, or something else beside it.
         ParseError: What references lead to passes a bound.
     """
-    for uri in _OLD_XSI:
-        if uri.encode() in text:
-            _renew_types(root, uri)
-    prefix = f"{{{version.envelope}}}"
-    body = root.find(f"{prefix}Body")
+    if b"XMLSchema-instance" in text:
+        for uri in _OLD_XSI:
+            if uri.encode() in text:
+                _renew_types(root, uri)
+    body = root.find(version.body_tag)
     if body is None:
         raise InvalidRequest("Envelope: got no Body")
-    header = root.find(f"{prefix}Header")
+    header = root.find(version.header_tag)
     if header is not None:
-        _check_header(header, prefix)
+        _check_header(header, f"{{{version.envelope}}}")
     if not len(body):
         raise InvalidRequest("Body: got no element, expected one named like a method")
-    operation = next((e for e in body if e.get(_ROOT11) != "0"), body[0])
-    style = f"{prefix}encodingStyle"
-    says_encoded = any(
-        version.encoding.rstrip("/") in element.get(style, "")
+    operation = body[0]
+    if len(body) > 1:
+        operation = next((e for e in body if e.get(_ROOT11) != "0"), operation)
+    says_encoded = b"encodingStyle" in text and any(
+        version.encoding.rstrip("/") in element.get(version.style_attribute, "")
         for element in (operation, body, root)
     )
     if b"href" in text or b":ref" in text:

@@ -44,7 +44,7 @@ def write_fault(error: ToolserverError, version: Version, namespace: str) -> Res
     return Response(
         body.encode(),
         status=status,
-        content_type=f"{version.content_type}; charset=utf-8",
+        content_type=version.content_type,
     )
 
 

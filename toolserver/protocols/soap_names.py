@@ -6,6 +6,7 @@ Spec: SOAP 1.1; SOAP 1.2, parts 1 and 2; XML Schema 1.0, part 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from xml.etree.ElementTree import Element
 
 __all__ = [
@@ -36,13 +37,33 @@ class Version:
         number: ``"1.1"`` or ``"1.2"``.
         envelope: The namespace of its envelope.
         encoding: The namespace of its encoding, which is also its encodingStyle.
-        content_type: Media type of its messages.
+        media_type: That of its messages.
     """
 
     number: str
     envelope: str
     encoding: str
-    content_type: str
+    media_type: str
+
+    @cached_property
+    def content_type(self) -> str:
+        """The content type of our own messages."""
+        return f"{self.media_type}; charset=utf-8"
+
+    @cached_property
+    def header_tag(self) -> str:
+        """The tag of the element that holds the headers."""
+        return f"{{{self.envelope}}}Header"
+
+    @cached_property
+    def style_attribute(self) -> str:
+        """The attribute that says how values are encoded."""
+        return f"{{{self.envelope}}}encodingStyle"
+
+    @cached_property
+    def body_tag(self) -> str:
+        """The tag of the Body."""
+        return f"{{{self.envelope}}}Body"
 
 
 SOAP11 = Version(
