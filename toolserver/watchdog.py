@@ -124,14 +124,10 @@ class Watchdog:
             self._loop.run_callback_threadsafe(self._answered.release)
             if self._waits_too_long(late):
                 culprit = _find_culprit(self._thread)
-                if culprit is not None:
-                    seconds = time.monotonic() - asked
-                    _warn(culprit, f"the loop is held up for {seconds:.2f} s by")
+                _warn(culprit, "is", asked)
                 if not self._wait_for_end():
                     return
-                if culprit is not None:
-                    seconds = time.monotonic() - asked
-                    _warn(culprit, f"the loop was held up for {seconds:.2f} s by")
+                _warn(culprit, "was", asked)
             clock = _Clock()
 
     def _waits_too_long(self, waited: float) -> bool:
@@ -174,19 +170,20 @@ def _find_culprit(thread: int) -> _Culprit | None:
     )
 
 
-def _warn(culprit: _Culprit, text: str) -> None:
-    if not log.isEnabledFor(logging.WARNING):
+def _warn(culprit: _Culprit | None, verb: str, since: float) -> None:
+    if culprit is None or not log.isEnabledFor(logging.WARNING):
         return
     record = log.makeRecord(
         log.name,
         logging.WARNING,
         culprit.file,
         culprit.line,
-        "%s %s",
-        (text, culprit),
+        "the loop %s held up for at least %.2f s by %s",
+        (verb, time.monotonic() - since, culprit),
         None,
         culprit.function,
         sinfo=culprit.stack,
     )
+    # The log adds what it knows of the running call.
     with nullcontext() if culprit.call is None else bind(culprit.call):
         log.handle(record)
