@@ -384,6 +384,22 @@ def test_private_files_are_for_their_owner(storage):
             assert stat.S_IMODE(status.st_mode) & 0o777 == mode
 
 
+def test_folders_of_factories_are_for_their_owner(storage):
+    below = storage.of_key("key")
+    below.write("f", "x")
+    for root in (below._tree.root, storage._tree.root):
+        assert stat.S_IMODE(os.stat(root).st_mode) == 0o700
+
+
+def test_content_has_to_be_text_or_bytes(files):
+    files.write("f", bytearray(b"x"))
+    assert files.read("f") == b"x"
+    for content in (5, None, ["a"]):
+        with pytest.raises(TypeError):
+            files.write("g", content)
+    assert files.list() == ["f"]
+
+
 def test_slow_disks_do_not_hold_the_loop(files, monkeypatch):
     """What may wait for the disk is done by another thread."""
     threads = set()

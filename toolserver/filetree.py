@@ -255,7 +255,7 @@ class FileTree:
     def _made_folder(self, parts: list[str], *, durable: bool) -> Iterator[int]:
         """A descriptor of a folder, which is made if it is not there."""
         mode = 0o700 if self.is_private else 0o755
-        os.makedirs(self.root, mode, exist_ok=True)
+        _make_root(self.root, mode, durable=durable)
         folder = os.open(self.root, _PASS & ~os.O_NOFOLLOW)
         try:
             for part in parts:
@@ -269,6 +269,22 @@ class FileTree:
                 close(folder)
                 folder = inner
             yield folder
+        finally:
+            close(folder)
+
+
+def _make_root(path: str, mode: int, *, durable: bool) -> None:
+    """Make a folder and those above it, all with one mode, unlike `os.makedirs`."""
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    _make_root(above, mode, durable=durable)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode)
+    if durable:
+        folder = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
         finally:
             close(folder)
 

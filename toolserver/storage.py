@@ -250,7 +250,11 @@ class Files:
         self, name: str, content: bytes | str, *, durable: bool, replaces: bool
     ) -> bool:
         parts = _parts(name)
-        data = content.encode() if isinstance(content, str) else bytes(content)
+        data = (
+            content.encode()
+            if isinstance(content, str)
+            else memoryview(content).tobytes()
+        )
         with _told(name):
             if len(data) <= _SMALL and not durable:
                 return self._tree.write(parts, data, durable=False, replaces=replaces)
