@@ -168,6 +168,17 @@ class ToolEntry:
         return invariant_texts(type(self.tool))
 
     @property
+    def tool_validators(self) -> list[BoundWrapper]:
+        """What guards the whole tool, a base's first."""
+        return [
+            bound
+            for bound in reversed(self.wrappers)
+            if bound.wrapper.role == "validate"
+            and bound.wrapper.protocol != "FILES"
+            and not bound.wrapper.method
+        ]
+
+    @property
     def file_validators(self) -> list[BoundWrapper]:
         """What guards the static files below the tool's path."""
         return [bound for bound in self.wrappers if bound.wrapper.protocol == "FILES"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolserver.builtin.openapi import OpenAPITool
 from toolserver.builtin.wsdl import WSDLTool
-from toolserver.errors import NotFound, ToolNotFound
+from toolserver.errors import NotFound
 from toolserver.message import Request, Response, redirect
 from toolserver.pages.frame import asset, page
 from toolserver.pages.overview import overview
@@ -13,6 +14,7 @@ from toolserver.pages.site import ROOT, Site
 from toolserver.pages.tools import tool_page
 from toolserver.services import services
 from toolserver.tools import InternalTool
+from toolserver.visibility import shown, visible
 from toolserver.wrappers import rest
 
 __all__ = ["API", "APISettings"]
@@ -42,7 +44,7 @@ class API(InternalTool):
         """List the tools, or with ``?q=`` those that have some words."""
         query = request.query.get("q", "")[:200]
         site = self._site()
-        entries = services().registry.listed()
+        entries = visible(services().registry.listed())
         return page(
             "Tools", *overview(entries, site, query), root=site.root, query=query
         )
@@ -60,21 +62,28 @@ class API(InternalTool):
         namespace = ".".join(request.rest)
         if rest_of_path or not request.path.endswith("/"):
             return redirect(site.link(namespace), 308)
-        try:
-            entry = services().registry.entry("" if namespace == ROOT else namespace)
-        except ToolNotFound as error:
-            raise NotFound(error.message) from error
+        entry = shown("" if namespace == ROOT else namespace)
         title = entry.namespace or "/"
         return page(title, *tool_page(entry, site), root=site.root)
 
     def _site(self) -> Site:
         offered = services()
         own = offered.registry.entry(self.namespace)
-        wsdl = offered.registry.of_class(WSDLTool)
         return Site(
             server=offered.url,
             root=own.path,
             prefixes=offered.prefixes,
-            documents={"WSDL": f"{wsdl.path[1:]}{{}}"} if wsdl is not None else {},
+            documents=_documents(),
             shows_source=self.settings.source,
         )
+
+
+def _documents() -> dict[str, str]:
+    registry = services().registry
+    found = {}
+    wsdl = registry.of_class(WSDLTool)
+    if wsdl is not None:
+        found["WSDL"] = f"{wsdl.path[1:]}{{}}"
+    if registry.of_class(OpenAPITool) is not None:
+        found["OpenAPI"] = "openapi.json?tool={}"
+    return found

@@ -8,10 +8,11 @@ from typing import Any
 
 from toolserver import __version__, strictjson
 from toolserver.describe.openapi import Info, describe_rest
-from toolserver.errors import NotFound, ToolNotFound
+from toolserver.entries import ToolEntry
 from toolserver.message import Request, Response
 from toolserver.services import services
 from toolserver.tools import InternalTool, expose, read_only
+from toolserver.visibility import shown, visible
 from toolserver.wrappers import rest
 
 __all__ = ["OpenAPISettings", "OpenAPITool"]
@@ -41,7 +42,7 @@ class OpenAPITool(InternalTool):
     settings = OpenAPISettings()
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, str | None, str], tuple[bytes, str]] = {}
+        self._kept: dict[tuple[object, ...], tuple[bytes, str]] = {}
 
     @expose
     @read_only
@@ -58,21 +59,19 @@ class OpenAPITool(InternalTool):
         Raises:
             NotFound: There is no such tool.
         """
-        offered = services()
-        registry = offered.registry
-        title = self.settings.title
-        if tool is None:
-            entries = [entry for entry in registry if not entry.is_builtin]
-            entries.sort(key=lambda entry: entry.namespace)
-        else:
-            try:
-                entries = [registry.entry(tool)]
-            except ToolNotFound as error:
-                raise NotFound(error.message) from error
-            title = f"{title}: {tool or '/'}"
-        info = Info(
-            title, self.settings.version, self.settings.description, offered.url
-        )
+        return self._describe(tool, self._entries(tool))
+
+    def _entries(self, tool: str | None) -> list[ToolEntry]:
+        if tool is not None:
+            return [shown(tool)]
+        registered = visible(services().registry)
+        entries = [entry for entry in registered if not entry.is_builtin]
+        return sorted(entries, key=lambda entry: entry.namespace)
+
+    def _describe(self, tool: str | None, entries: list[ToolEntry]) -> dict[str, Any]:
+        about = self.settings
+        title = about.title if tool is None else f"{about.title}: {tool or '/'}"
+        info = Info(title, about.version, about.description, services().url)
         return describe_rest(entries, info)
 
     @rest("GET", name="/openapi.json")
@@ -84,10 +83,13 @@ class OpenAPITool(InternalTool):
         """
         offered = services()
         tool = request.query.get("tool")
-        key = (offered.registry.generation, tool, offered.url)
+        entries = self._entries(tool)
+        # What is told depends on who asks.
+        names = tuple(entry.namespace for entry in entries)
+        key = (offered.registry.generation, tool, offered.url, names)
         found = self._kept.get(key)
         if found is None:
-            body = strictjson.encode(self.document(tool))
+            body = strictjson.encode(self._describe(tool, entries))
             found = body, f'"{blake2b(body, digest_size=12).hexdigest()}"'
             # Tools that a factory makes come and go.
             is_registered = tool is None or any(

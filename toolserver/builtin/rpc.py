@@ -10,9 +10,9 @@ from typing import Any
 from toolserver.builtin.openapi import OpenAPISettings
 from toolserver.describe.openapi import Info
 from toolserver.describe.openrpc import describe_rpc
-from toolserver.errors import NotFound, ToolNotFound
 from toolserver.services import services
 from toolserver.tools import InternalTool, expose, read_only
+from toolserver.visibility import shown, visible
 
 __all__ = ["RPCTool"]
 
@@ -41,14 +41,11 @@ class RPCTool(InternalTool):
         """
         offered = services()
         if tool is None:
-            listed = offered.registry.listed()
+            listed = visible(offered.registry.listed())
             entries = [entry for entry in listed if not entry.is_builtin]
             entries.sort(key=lambda entry: entry.namespace)
         else:
-            try:
-                entries = [offered.registry.entry(tool)]
-            except ToolNotFound as error:
-                raise NotFound(error.message) from error
+            entries = [shown(tool)]
         about = self.settings
         url = f"{offered.url}{_PREFIX}"
         info = Info(about.title, about.version, about.description, url)

@@ -18,6 +18,7 @@ from toolserver.protocols.xmlrpc_writer import write_response
 from toolserver.services import services
 from toolserver.tools import InternalTool, expose, read_only
 from toolserver.types import Kind, Type
+from toolserver.visibility import check_visible, visible
 
 __all__ = ["SystemTool"]
 
@@ -51,7 +52,7 @@ class SystemTool(InternalTool):
         """
         return sorted(
             target.name
-            for entry in services().registry.listed()
+            for entry in visible(services().registry.listed())
             for target in entry.methods.values()
             if target.exported
         )
@@ -111,6 +112,7 @@ class SystemTool(InternalTool):
             holds for the tool.
         """
         entry = services().registry.entry(namespace)
+        check_visible(entry)
         return [
             {
                 "name": target.spec.name,
@@ -135,7 +137,8 @@ class SystemTool(InternalTool):
         Returns:
             Their namespaces, sorted; the root tool's is empty.
         """
-        return sorted(entry.namespace for entry in services().registry.listed())
+        listed = services().registry.listed()
+        return sorted(entry.namespace for entry in visible(listed))
 
     @expose("getCapabilities")
     @read_only
@@ -199,9 +202,11 @@ class SystemTool(InternalTool):
 
 
 def _find(name: str) -> Target:
-    target = services().registry.target(name)
+    registry = services().registry
+    target = registry.target(name)
     if not target.exported:
         raise MethodNotFound(f"no method {name!r}")
+    check_visible(registry.entry(target.tool.namespace))
     return target
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from toolserver.describe.wsdl import write_wsdl
 from toolserver.entries import ToolEntry
-from toolserver.errors import NotFound, ToolNotFound
 from toolserver.message import Request, Response
 from toolserver.services import services
 from toolserver.tools import InternalTool, expose, read_only
+from toolserver.visibility import shown, visible
 from toolserver.wrappers import rest
 
 __all__ = ["WSDLTool"]
@@ -33,11 +33,7 @@ class WSDLTool(InternalTool):
             NotFound: There is no such tool.
         """
         offered = services()
-        try:
-            entry = offered.registry.entry(namespace)
-        except ToolNotFound as error:
-            raise NotFound(error.message) from error
-        return write_wsdl(entry, offered.url)
+        return write_wsdl(shown(namespace), offered.url)
 
     @expose
     @read_only
@@ -48,7 +44,7 @@ class WSDLTool(InternalTool):
         addresses = [
             # The path without a namespace leads to this list.
             f"{here}{entry.path[:-1]}" if entry.namespace else f"{offered.url}SOAP?wsdl"
-            for entry in sorted(offered.registry.listed(), key=_name)
+            for entry in sorted(visible(offered.registry.listed()), key=_name)
             if not entry.is_builtin
         ]
         return "".join(f"{address}\n" for address in addresses)
