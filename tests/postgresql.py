@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
 import shutil
@@ -126,13 +125,17 @@ class PostgreSQL:
 
 def _programs() -> Path:
     found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    folders = glob.glob("/usr/lib/postgresql/*/bin")
-    folders = [f for f in folders if os.access(f"{f}/initdb", os.X_OK)]
-    if not folders:
-        raise Unavailable("initdb is neither in PATH nor in /usr/lib/postgresql/*/bin")
-    return Path(max(folders, key=lambda folder: int(folder.split("/")[-2])))
+    folders = [Path(found).resolve().parent] if found else []
+    # Debian's do not stand in PATH; the latest version first.
+    folders += sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"),
+        key=lambda folder: float(folder.parent.name),
+        reverse=True,
+    )
+    for folder in folders:
+        if all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
+            return folder
+    raise Unavailable("initdb is neither in PATH nor in /usr/lib/postgresql/*/bin")
 
 
 def _unprivileged() -> dict[str, object]:
