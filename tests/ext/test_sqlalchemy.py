@@ -28,6 +28,7 @@ from toolserver import (
     call,
     limit,
     register,
+    threaded,
     tool,
 )
 from toolserver.errors import CallTimeout, Overload, StartError
@@ -134,6 +135,10 @@ class Notes(SQLAlchemyMixin, StandardTool):
         except IntegrityError:
             return "went on"
         return "no failure"
+
+    @threaded
+    def add_in_thread(self, text: str) -> int:
+        return self.add(text)
 
     def in_greenlet(self) -> str:
         return gevent.spawn(lambda: self.session).get()
@@ -634,6 +639,16 @@ def test_calls_are_killed_while_they_connect(server, kept, name):
     assert_nothing_is_checked_out(server)
     done = {str(n) for n, each in enumerate(calls) if isinstance(each.value, int)}
     assert done <= set(kept())
+
+
+def test_threads_have_sessions(server, kept, name):
+    with gevent.Timeout(20):
+        calls = [
+            gevent.spawn(server.call, "notes.add_in_thread", f"{name} {number}")
+            for number in range(50)
+        ]
+        gevent.joinall(calls, raise_error=True)
+    assert len(kept()) == 50
 
 
 def test_killed_calls_leave_nobody_waiting(server, kept, name):
