@@ -16,6 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import suds
+import suds.client
 
 import toolserver.testing
 from tests.sample import Faults, Types
@@ -128,7 +130,7 @@ def node():
             command, cwd=folder, capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
-            missing(f"the package soap of npm: {done.stderr}")
+            missing(f"what {CLIENTS / 'package.json'} names: {done.stderr}")
     return {**os.environ, "NODE_PATH": str(folder / "node_modules")}
 
 
@@ -248,6 +250,54 @@ def test_node(server, node, version):
         "none": None,
         **faults(version),
     }
+
+
+def test_strong_soap(server, node):
+    found = json.loads(run("node", CLIENTS / "strong_soap.js", server, env=node))
+    line = {"item": "a", "count": 2}
+    assert found == {
+        "bool_": True,
+        "int_": 2**31,
+        "float_": 1.5,
+        "str_": "ä <&> 𝄞",
+        "enum": "red",
+        "list_": {"item": [1, 2]},
+        "dict_": {"item": [{"key": "a b", "value": 1}]},
+        "default": 5,
+        "union": {"string": "5"},
+        "record": {"id": 1, "lines": {"item": [line]}, "note": None},
+        "untyped": "x",
+        "none": True,
+        "raises": {"type": "ValueError", "message": "ValueError: broken"},
+        "missing": {"type": "NotFound", "message": "no such thing"},
+        "own": {"type": "OutOfStock", "message": "sold out"},
+    }
+
+
+@pytest.mark.parametrize("port", ["11", "12"])
+def test_suds(server, port):
+    client = suds.client.Client(f"{server}/WSDL/sample/types", cache=None)
+    client.set_options(port=f"SampleTypesSoap{port}Port")
+    call = client.service
+    assert call.str_(TEXT) == TEXT
+    assert call.int_(2**62) == 2**62
+    assert call.bool_(True) is True
+    when = dt.datetime(2026, 1, 2, 3, 4, 5)
+    assert call.datetime(when) == when
+    assert call.list_({"item": [1, 2]}).item == [1, 2]
+    (entry,) = call.dict_({"item": [{"key": "a b", "value": 1}]}).item
+    assert (entry.key, entry.value) == ("a b", 1)
+    lines = {"item": [{"item": "a", "count": 2}]}
+    order = call.record({"id": 1, "lines": lines})
+    assert (order.id, order.lines.item[0].count, order.note) == (1, 2, None)
+    assert call.optional() == 5
+    assert call.union({"string": "5"}).string == "5"
+    assert call.untyped("x") == "x"
+    assert call.none() is None
+    faulty = suds.client.Client(f"{server}/WSDL/sample/faults", cache=None)
+    with pytest.raises(suds.WebFault) as caught:
+        faulty.service.raises()
+    assert caught.value.fault.detail.ToolFault.type == "ValueError"
 
 
 @VERSIONS

@@ -221,7 +221,7 @@ class TestClients:
         )
         assert arguments(message) == ([Leaf("oak", 3)], {})
         # A record with a member named as the items of a map are.
-        item = '<item><key>{}</key><value>{}</value></item>'
+        item = "<item><key>{}</key><value>{}</value></item>"
         line = '<i xsi:type="apache:Map">' + item.format("item", "x") + "</i>"
         content = f'<p0 enc:arrayType="apache:Map[1]">{line}</p0>'
         assert read("lines", content) == [Line("x")]
