@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import gc
 import io
+import logging
 import socket
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from toolserver import (
     Response,
     StandardTool,
     TransientTool,
+    UploadedFile,
     context,
     generator,
     limit,
@@ -279,6 +283,46 @@ def get(server):
     return lambda path, **options: server.http.get(
         path, allow_redirects=False, **options
     )
+
+
+# what is left over
+
+
+@register("shop.leaving")
+class Leaving(StandardTool):
+    def take(self, size: int, file: bytes = b"") -> str:
+        raise ValueError("too large")
+
+    @on_error(take)
+    def _told(self, request: Request, error: Exception) -> str:
+        raise error
+
+    def refuse(self, size: int, file: bytes = b"") -> str:
+        raise Forbidden("not here") from ValueError("too large")
+
+
+@pytest.mark.parametrize("method", ["take", "refuse"])
+@pytest.mark.parametrize("size", ["1", "much"])
+def test_files_of_a_failed_call_are_closed_at_once(method, size, monkeypatch):
+    # What is logged is kept for the report of the test, with its frames.
+    monkeypatch.setattr(logging.getLogger("toolserver.calls"), "disabled", True)
+    with toolserver.testing.serve(Leaving) as server:
+        gc.collect()
+        gc.disable()
+        try:
+            files = [("size", (None, size)), ("file", b"abc")]
+            answer = server.http.post(f"/shop/leaving/{method}", files=files)
+            assert answer.status_code in (400, 403, 500)
+            until = time.monotonic() + 5
+            while open_uploads() and time.monotonic() < until:
+                time.sleep(0.001)
+            assert open_uploads() == []
+        finally:
+            gc.enable()
+
+
+def open_uploads():
+    return [each for each in gc.get_objects() if isinstance(each, UploadedFile)]
 
 
 # paths of the server that belong to a tool, wherever it is

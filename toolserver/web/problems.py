@@ -26,7 +26,7 @@ from toolserver.message import Request, Response
 from toolserver.plain import to_plain
 from toolserver.web.negotiation import choose_media_type
 
-__all__ = ["error_fields", "exception_of", "problem"]
+__all__ = ["error_fields", "exception_of", "forget_frames", "problem"]
 
 _PROBLEM = "application/problem+json"
 _OFFERED = (_PROBLEM, "application/json", "text/plain", "text/html")
@@ -140,6 +140,23 @@ def exception_of(error: ToolserverError) -> BaseException:
         The tool's own exception, or the error itself.
     """
     return error.exception if isinstance(error, ToolFault) else error
+
+
+def forget_frames(error: ToolserverError) -> None:
+    """Let go of the frames of a failure that has been told.
+
+    They hold the failure themselves, and the request: its files would stay open until
+    the garbage collector comes.
+
+    Args:
+        error: The failure.
+    """
+    pending: list[BaseException | None] = [error, exception_of(error)]
+    while pending:
+        found = pending.pop()
+        if found is not None and found.__traceback__ is not None:
+            found.__traceback__ = None
+            pending += [found.__cause__, found.__context__]
 
 
 def _kind(error: ToolserverError) -> str:

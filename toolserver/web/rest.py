@@ -30,7 +30,12 @@ from toolserver.web.arguments import read_arguments
 from toolserver.web.conditional import make_etag
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 from toolserver.web.negotiation import add_vary, choose_media_type, compress_response
-from toolserver.web.problems import error_fields, exception_of, problem
+from toolserver.web.problems import (
+    error_fields,
+    exception_of,
+    forget_frames,
+    problem,
+)
 from toolserver.web.rendering import render
 from toolserver.web.revalidation import without_known_parts
 from toolserver.web.routes import Route, Routes
@@ -215,6 +220,14 @@ class REST:
     def _respond_error(
         self, request: Request, endpoint: Endpoint, error: ToolserverError
     ) -> Response:
+        try:
+            return self._tell_error(request, endpoint, error)
+        finally:
+            forget_frames(error)
+
+    def _tell_error(
+        self, request: Request, endpoint: Endpoint, error: ToolserverError
+    ) -> Response:
         if endpoint.on_error is None:
             return self.problem(request, error)
         exception = exception_of(error)
@@ -230,11 +243,7 @@ class REST:
         except Exception as raised:
             if raised is not exception:
                 log.exception("%s: its error handler failed", endpoint.target.name)
-            response = self.problem(request, error)
-            # Raised again, it holds frames that hold it: the request and its files
-            # would wait for the garbage collector.
-            exception.__traceback__ = None
-            return response
+            return self.problem(request, error)
         # Some fields go with a status, whoever writes the body.
         named = {name.lower() for name, _ in response.headers}
         fields = [pair for pair in error_fields(error) if pair[0].lower() not in named]
