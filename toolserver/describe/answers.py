@@ -33,7 +33,7 @@ _TEXT: Schema = {"type": "string"}
 _STREAMS = (collections.abc.Iterator, collections.abc.Generator)
 _FILES = (pathlib.PurePath, io.IOBase)
 #: An answer of the tool's own making.
-_OWN: Answers = {"2XX": {"*/*": _ANYTHING}, "3XX": {}}
+_OWN: Answers = {"204": {}, "2XX": {"*/*": _ANYTHING}, "3XX": {}}
 
 
 def result_type(function: Callable[..., Any]) -> Type:
