@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from toolserver.auth.base import register_authenticator
+    from toolserver.auth.cram import CRAMSettings, CRAMTool, OnlyRPCCRAMTool
     from toolserver.calls import Call, Outcome
     from toolserver.chains import Chain, chain
     from toolserver.contexts import Var, context
@@ -56,6 +57,8 @@ __version__ = "1.0.0.dev0"
 
 __all__ = [
     "AuthenticatedTool",
+    "CRAMSettings",
+    "CRAMTool",
     "Call",
     "Chain",
     "DirectResponse",
@@ -64,6 +67,7 @@ __all__ = [
     "Markup",
     "NoTuple",
     "ObsoleteTool",
+    "OnlyRPCCRAMTool",
     "Outcome",
     "RLock",
     "RPCProtocol",
@@ -115,6 +119,7 @@ __all__ = [
 
 _MODULES = {
     "toolserver.auth.base": ("register_authenticator",),
+    "toolserver.auth.cram": ("CRAMSettings", "CRAMTool", "OnlyRPCCRAMTool"),
     "markupsafe": ("Markup",),
     "toolserver.calls": ("Call", "Outcome"),
     "toolserver.chains": ("Chain", "chain"),

@@ -6,7 +6,8 @@ these steps in this order:
 1. find the tool and the method; may it be called from there?
 2. open a context inside the caller's
 3. validators of the tool and the protocol
-4. read and convert the arguments
+4. read the arguments, check and take away the token that some tools ask for,
+   convert the others
 5. validators of the method
 6. begin the transaction
 7. the method, between the checks of its contracts where these are on
@@ -141,7 +142,12 @@ class Dispatcher:
             run_validators(target.tool_validators, Call(call.name), inner)
             if call.read is not None:
                 call.args, call.kwargs = call.read()
-            args, kwargs = target.spec.convert(call.args, call.kwargs, lax=call.lax)
+            spec = target.spec
+            if spec.unlocked is not None:
+                spec = spec.unlocked
+                if not inside:
+                    _unlock(target, call, inner)
+            args, kwargs = spec.convert(call.args, call.kwargs, lax=call.lax)
             converted = Call(call.name, args, kwargs)
             run_validators(target.method_validators, converted, inner)
         else:
@@ -201,6 +207,14 @@ class Dispatcher:
         text = str(error)
         message = f"{kind}: {text}" if text else kind
         return ToolFault(message, exception=error, kind=kind)
+
+
+def _unlock(target: Target, call: Call, context: Context) -> None:
+    """Check the token of a call and take it away, before anything is converted."""
+    token, call.args, call.kwargs = target.spec.take_token(call.args, call.kwargs)
+    if target.check_token is not None:
+        target.check_token(token)
+        context.auth_type = "CRAM"
 
 
 def run_validators(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from toolserver.childcache import ChildCache
@@ -64,10 +64,12 @@ class Target:
         transaction: Makes the context manager of a transaction; None if the tool
             has none.
         is_threaded: Whether it runs in a native thread.
-        is_guarded: Whether any of the last five is there.
+        check_token: Checks the token that callers send; None where they need none.
+        is_guarded: Whether any of the last six is there.
     """
 
     __slots__ = (
+        "check_token",
         "exported",
         "function",
         "is_guarded",
@@ -104,11 +106,15 @@ class Target:
             transaction_of(tool)
         )
         self.is_threaded = spec.is_threaded
+        self.check_token: Callable[[Any], None] | None = None
+        if spec.unlocked is not None:
+            self.check_token = cast(Any, tool).check_token
         self.is_guarded = bool(
             validators
             or self.timeout is not None
             or self.transaction is not None
             or self.is_threaded
+            or self.check_token is not None
         )
 
     def __repr__(self) -> str:
@@ -169,13 +175,14 @@ class ToolEntry:
 
     @property
     def tool_validators(self) -> list[BoundWrapper]:
-        """What guards the whole tool, a base's first."""
+        """What guards the whole tool in every protocol, a base's first."""
         return [
             bound
             for bound in reversed(self.wrappers)
             if bound.wrapper.role == "validate"
-            and bound.wrapper.protocol != "FILES"
             and not bound.wrapper.method
+            and not bound.wrapper.protocol
+            and not bound.wrapper.verbs
         ]
 
     @property

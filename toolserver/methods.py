@@ -10,7 +10,7 @@ import difflib
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -80,6 +80,8 @@ class MethodSpec:
         limit: Bounds of its own.
         requires: Texts of its preconditions.
         ensures: Texts of its postconditions.
+        unlocked: The same without the token that callers put in front of its
+            arguments; None where they need none.
     """
 
     name: str
@@ -98,6 +100,7 @@ class MethodSpec:
     limit: Limit = Limit()
     requires: tuple[str, ...] = ()
     ensures: tuple[str, ...] = ()
+    unlocked: MethodSpec | None = None
 
     @property
     def signature(self) -> str:
@@ -121,6 +124,33 @@ class MethodSpec:
     @cached_property
     def _by_name(self) -> dict[str, Parameter]:
         return {parameter.name: parameter for parameter in self.parameters}
+
+    def locked(self) -> MethodSpec:
+        """The same method as callers see it who need a token."""
+        token = Parameter("token", Type(tuple[str, str]), required=True)
+        return replace(
+            self,
+            parameters=(token, *self.parameters),
+            positional=self.positional + 1,
+            unlocked=self,
+        )
+
+    def take_token(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, Sequence[Any], dict[str, Any]]:
+        """Part the token from the arguments, of which nothing is converted.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Named arguments.
+
+        Returns:
+            The token, or None if there is none, and the others.
+        """
+        others = dict(kwargs)
+        if "token" in others:
+            return others.pop("token"), args, others
+        return (args[0], args[1:], others) if args else (None, args, others)
 
     def convert(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], *, lax: bool = False

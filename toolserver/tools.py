@@ -243,6 +243,8 @@ class Tool(metaclass=ToolMeta, framework=True):
     _home: Home | None = None
     #: Whether public methods are exported without further marks.
     _exports_all: ClassVar[bool] = False
+    #: Whether callers put a token in front of the arguments of each method.
+    _takes_token: ClassVar[bool] = False
 
     @cached_property
     def storage(self) -> Storage:
@@ -266,6 +268,9 @@ class Tool(metaclass=ToolMeta, framework=True):
         of their own. A tool that was loaded again has a new one.
         """
         return RLock(self.namespace or "the root tool", self.log)
+
+    def _check_settings(self) -> None:
+        """Refuse settings without which the tool cannot work, with a `StartError`."""
 
     @expose
     @read_only
@@ -420,11 +425,22 @@ def describe_tool(cls: type[Tool]) -> dict[str, MethodSpec]:
                 f"both exported as {spec.name!r}"
             )
         methods[spec.name] = spec
+    if cls._takes_token:
+        methods = {
+            name: spec if _is_framework(cls, spec) else spec.locked()
+            for name, spec in methods.items()
+        }
     if issubclass(cls, ObsoleteTool):
         for name, text in cls.obsolete.items():
             methods[name] = _describe_obsolete(name, text)
     cls._described = methods  # type: ignore[attr-defined]  # a cache of this function
     return methods
+
+
+def _is_framework(cls: type[Tool], spec: MethodSpec) -> bool:
+    """Whether a method is the framework's own, and no subclass has overridden it."""
+    owner = next(base for base in cls.__mro__ if spec.attribute in vars(base))
+    return isinstance(owner, ToolMeta) and owner._is_framework
 
 
 def _describe_obsolete(name: str, text: str) -> MethodSpec:

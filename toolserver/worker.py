@@ -355,6 +355,9 @@ class Worker:
         tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
         tool._home = self.home
         tool.settings = self._settings_of(cls.settings, namespace)
+        # Some tell which section of the configuration is theirs.
+        tool.namespace = namespace
+        tool._check_settings()
         return tool
 
     def _make_entry(self, declaration: Declaration) -> ToolEntry:

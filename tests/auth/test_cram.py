@@ -1,0 +1,297 @@
+"""Tools that are called with the answer to a challenge."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import xmlrpc.client
+from dataclasses import dataclass
+
+import pytest
+import zeep
+from hypothesis import given
+from hypothesis import strategies as st
+
+import toolserver.testing
+from toolserver import (
+    CRAMSettings,
+    CRAMTool,
+    OnlyRPCCRAMTool,
+    Request,
+    StandardTool,
+    call,
+    context,
+    register,
+    rest,
+)
+from toolserver.auth import challenges
+from toolserver.auth.challenges import Challenges, respond
+from toolserver.errors import InvalidParams, Overload, StartError, Unauthenticated
+
+SECRET = "s3cret"
+
+
+@dataclass(frozen=True)
+class StatusSettings(CRAMSettings):
+    depth: int = 3
+
+
+@register("status")
+class Status(OnlyRPCCRAMTool):
+    settings = StatusSettings()
+    calls = 0
+
+    def add(self, a: int, b: int = 0) -> int:
+        """Add numbers."""
+        Status.calls += 1
+        return a + b
+
+    def how(self) -> list:
+        return [context.auth_type, self.settings.depth]
+
+    @rest("GET")
+    def page(self, request: Request) -> str:
+        return "page"
+
+
+@register("vault")
+class Vault(CRAMTool):
+    def look(self) -> str:
+        return "closed"
+
+    def open(self, token: list[str]) -> str:
+        self.check_token(token)
+        return "open"
+
+
+@register("neighbour")
+class Neighbour(StandardTool):
+    def ask(self) -> int:
+        return call("status.add", 1, 2)
+
+
+SETTINGS = {"status": {"secret": SECRET}, "vault": {"secret": "other"}}
+
+
+@pytest.fixture(scope="module")
+def server():
+    tools = (Status, Vault, Neighbour)
+    with toolserver.testing.serve(*tools, settings=SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server):
+    url = server.url("/RPC2")
+    with xmlrpc.client.ServerProxy(url, allow_none=True) as made:
+        yield made
+
+
+def token(proxy, tool="status", secret=SECRET):
+    (challenge,) = getattr(proxy, tool).get_challenges()
+    return [challenge, respond(challenge, secret)]
+
+
+def fault(function, *args):
+    with pytest.raises(xmlrpc.client.Fault) as caught:
+        function(*args)
+    return caught.value.faultCode, caught.value.faultString
+
+
+def test_the_response_is_a_plain_hmac():
+    made = hmac.new(b"s3cret", b"abc", hashlib.sha256).hexdigest()
+    assert respond("abc", SECRET) == made
+
+
+def test_a_right_token_opens_each_method(proxy):
+    assert proxy.status.add(token(proxy), 1, 2) == 3
+    assert proxy.status.how(token(proxy)) == ["CRAM", 3]
+    assert proxy.vault.look() == "closed"
+    assert proxy.vault.open(token(proxy, "vault", "other")) == "open"
+    assert fault(proxy.vault.open, ["a", "b"]) == (-32001, "token: wrong")
+
+
+def test_a_token_opens_once(proxy):
+    used = token(proxy)
+    assert proxy.status.add(used, 1) == 1
+    assert fault(proxy.status.add, used, 1) == (-32001, "token: used before")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        ["x"],
+        ["x", "y"],
+        ["x", 3],
+        "text",
+        7,
+        None,
+        {"challenge": "x"},
+        ["x" * 300, "y"],
+        ["ä.ö.ü", "ß"],
+        ["..", ""],
+        ["1.2.3", ""],
+    ],
+)
+def test_wrong_tokens_open_nothing(proxy, wrong):
+    before = Status.calls
+    code, text = fault(proxy.status.add, wrong, "no number", {})
+    assert code == -32001
+    assert text.startswith("token: ")
+    assert Status.calls == before
+
+
+def test_no_argument_is_looked_at_before_the_token_holds(proxy):
+    challenge, response = token(proxy)
+    wrong = [challenge, response[::-1]]
+    assert fault(proxy.status.add, wrong, "no number") == (-32001, "token: wrong")
+    assert fault(proxy.status.add)[0] == -32001
+    # A wrong answer leaves the challenge to who knows the right one.
+    code, _ = fault(proxy.status.add, [challenge, response], "no number")
+    assert code == -32602
+    # A right one has used it, whatever came of the call.
+    assert fault(proxy.status.add, [challenge, response], 1)[1] == "token: used before"
+
+
+def test_challenges_of_another_tool_do_not_hold(proxy):
+    (challenge,) = proxy.vault.get_challenges()
+    assert fault(proxy.status.add, [challenge, respond(challenge, SECRET)], 1) == (
+        -32001,
+        "token: wrong",
+    )
+
+
+def test_named_arguments_name_the_token_too(server, proxy):
+    def ask(**params):
+        body = {"jsonrpc": "2.0", "id": 1, "method": "status.add", "params": params}
+        return server.http.post("/JSONRPC", json=body).json()
+
+    assert ask(token=token(proxy), a=1, b=2)["result"] == 3
+    assert ask(a=1, b=2)["error"]["code"] == -32001
+
+
+def test_soap_knows_the_token(server, proxy):
+    client = zeep.Client(server.url("/WSDL/status"))
+    challenge = client.service.get_challenges(count=1)
+    challenge = getattr(challenge, "item", challenge)[0]
+    given = [challenge, respond(challenge, SECRET)]
+    kind = client.wsdl.types
+    operation = client.service._binding._operations["add"]
+    element = dict(operation.input.body.type.elements)["token"]
+    parts = [name for name, _ in element.type.elements]
+    packed = element.type(**dict(zip(parts, given, strict=True))) if kind else None
+    assert client.service.add(token=packed, a=1, b=2) == 3
+
+
+def test_rest_is_refused(server):
+    for path in ("/status/add?a=1", "/status/page", "/status/get_challenges"):
+        assert server.http.get(path).status_code == 403
+    assert server.http.get("/vault/look").text == "closed"
+
+
+def test_other_tools_need_no_token(server):
+    assert server.call("neighbour.ask") == 3
+
+
+def test_introspection_shows_the_token(proxy):
+    described = {each["name"]: each for each in proxy.system.describe("status")}
+    names = [each["name"] for each in described["add"]["parameters"]]
+    assert names == ["token", "a", "b"]
+    assert described["add"]["signature"].startswith("(token: tuple[str, str], a: int")
+    assert not described["list_methods"]["parameters"]
+    assert proxy.status.list_methods() == [
+        "add",
+        "get_challenges",
+        "how",
+        "list_methods",
+    ]
+
+
+def test_challenges_are_asked_for_by_tens(proxy):
+    assert len(set(proxy.status.get_challenges(10))) == 10
+    for count in (0, 11, -1):
+        assert fault(proxy.status.get_challenges, count)[0] == InvalidParams.code
+
+
+@pytest.mark.parametrize("settings", [{}, {"status": {"secret": ""}}])
+def test_without_a_secret_the_server_does_not_start(settings):
+    problem = r'\[tool\."status"\]: there is no secret'
+    with (
+        pytest.raises(StartError, match=problem),
+        toolserver.testing.serve(Status, settings=settings),
+    ):
+        pass
+
+
+# challenges alone
+
+
+@pytest.fixture
+def clock():
+    return [1_000_000.0]
+
+
+@pytest.fixture
+def made(clock):
+    return Challenges(SECRET, "a", lifetime=300, clock=lambda: clock[0])
+
+
+def answered(made, secret=SECRET):
+    challenge = made.make()
+    return challenge, respond(challenge, secret)
+
+
+def test_a_challenge_expires(made, clock):
+    first, second = answered(made), answered(made)
+    clock[0] += 299
+    made.check(first)
+    clock[0] += 2
+    with pytest.raises(Unauthenticated, match="expired"):
+        made.check(second)
+
+
+def test_used_challenges_are_remembered_until_they_expire(made, clock, monkeypatch):
+    monkeypatch.setattr(challenges, "_MOST", 3)
+    used = [answered(made) for _ in range(4)]
+    for each in used[:3]:
+        made.check(each)
+    with pytest.raises(Overload):
+        made.check(used[3])
+    with pytest.raises(Unauthenticated, match="used before"):
+        made.check(used[0])
+    clock[0] += 301
+    made.check(answered(made))
+    assert len(made._answered) == 1
+
+
+def test_challenges_hold_in_any_process_that_knows_the_secret(made, clock):
+    other = Challenges(SECRET, "a", clock=lambda: clock[0])
+    other.check(answered(made))
+    for stranger in (
+        Challenges(SECRET, "b", clock=lambda: clock[0]),
+        Challenges("another", "a", clock=lambda: clock[0]),
+    ):
+        with pytest.raises(Unauthenticated, match="wrong"):
+            stranger.check(answered(made))
+
+
+def test_sha1_is_for_those_who_allow_it(made, clock):
+    challenge = made.make()
+    old = hmac.new(b"s3cret", challenge.encode(), hashlib.sha1).hexdigest()
+    with pytest.raises(Unauthenticated, match="wrong"):
+        made.check((challenge, old))
+    lax = Challenges(SECRET, "a", allows_sha1=True, clock=lambda: clock[0])
+    lax.check((challenge, old))
+    lax.check(answered(made))
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers() | st.binary(), st.lists, max_leaves=4
+    )
+    | st.tuples(st.text(), st.text())
+)
+def test_no_other_token_holds(token):
+    with pytest.raises(Unauthenticated):
+        Challenges(SECRET, "a").check(token)

@@ -1,0 +1,106 @@
+"""Tools that are called with the answer to a challenge: a shared secret, never sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+from toolserver.auth.challenges import Challenges
+from toolserver.errors import Forbidden, InvalidParams, StartError
+from toolserver.tools import StandardTool, expose, hidden, read_only
+from toolserver.wrappers import validate
+
+__all__ = ["CRAMSettings", "CRAMTool", "OnlyRPCCRAMTool"]
+
+_MOST = 10
+
+
+@dataclass(frozen=True)
+class CRAMSettings:
+    """Settings of a tool that offers challenges.
+
+    Attributes:
+        secret: What the tool and its callers share; the tool does not start without.
+        lifetime: How long a challenge can be answered, seconds.
+        legacy_sha1: Whether HMAC-SHA-1 will do, for callers that know nothing else.
+    """
+
+    secret: str = ""
+    lifetime: float = 300.0
+    legacy_sha1: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.lifetime > 0:
+            raise ValueError(f"lifetime: got {self.lifetime}, expected more than 0")
+
+
+class CRAMTool(StandardTool, framework=True):
+    """A tool that offers challenges and checks what is answered to them.
+
+    A method that asks for more than usual takes a token as an argument and gives it to
+    `check_token`; `OnlyRPCCRAMTool` does so for all methods.
+    """
+
+    settings: Any = CRAMSettings()
+
+    def _check_settings(self) -> None:
+        if not isinstance(self.settings, CRAMSettings):
+            raise StartError(
+                f"{type(self).__name__}.settings: got {self.settings!r}, expected "
+                "an instance of CRAMSettings or of a subclass"
+            )
+        if not self.settings.secret:
+            raise StartError(
+                f'[tool."{self.namespace}"]: there is no secret; callers need one'
+            )
+        self._challenges = Challenges(
+            self.settings.secret,
+            self.namespace,
+            lifetime=self.settings.lifetime,
+            allows_sha1=self.settings.legacy_sha1,
+        )
+
+    @expose
+    @read_only
+    def get_challenges(self, count: int = 1) -> list[str]:
+        """Get challenges; each can be answered once.
+
+        The response to a challenge is its HMAC-SHA-256 under the shared secret, in
+        hexadecimal digits. Both together are a token.
+
+        Args:
+            count: How many, from 1 to 10.
+
+        Returns:
+            The challenges.
+        """
+        if not 1 <= count <= _MOST:
+            raise InvalidParams(f"count: got {count}, expected from 1 to {_MOST}")
+        return [self._challenges.make() for _ in range(count)]
+
+    @final
+    @hidden
+    def check_token(self, token: Any) -> None:
+        """Make sure that the caller knows the secret.
+
+        Args:
+            token: A challenge and its response.
+
+        Raises:
+            Unauthenticated: They are malformed, expired, used or wrong.
+        """
+        self._challenges.check(token)
+
+
+class OnlyRPCCRAMTool(CRAMTool, framework=True):
+    """A tool whose methods all take a token as their first argument, over RPC alone.
+
+    The token is no parameter of the methods: it is checked and taken away before any
+    argument is converted. Other tools of the server call without one.
+    """
+
+    _takes_token: ClassVar[bool] = True
+
+    @validate(protocol="REST")
+    def _refuse_rest(self, call: Any) -> None:
+        raise Forbidden("this tool is called over RPC alone, with a token")
