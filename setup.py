@@ -63,6 +63,7 @@ setup(
             "pytest-timeout>=2.4",
             "ruff>=0.17",
             "sqlalchemy>=2.1",
+            "schemathesis>=4.32",
             "suds>=1.2",
             "trustme>=1.2",
             "types-docutils>=0.22",
