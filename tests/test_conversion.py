@@ -214,6 +214,23 @@ def test_members_that_need_not_be_there_are_told():
     assert required == {"title": True, "year": False}
 
 
+@pytest.mark.parametrize(
+    "hint",
+    [
+        typing.Annotated[Compact, msgspec.Meta(description="small")],
+        typing.Annotated[Compact, "note"] | None,
+        typing.NewType("Small", Compact),
+    ],
+)
+def test_notes_do_not_hide_the_members_of_a_record(hint):
+    type_ = Type(hint)
+    assert type_.bare is Compact
+    assert type_.fields
+    assert [field.name for field in type_.fields] == [
+        field.name for field in Type(Compact).fields
+    ]
+
+
 def test_a_record_that_contains_itself_can_be_described():
     fields = {field.name: field for field in Type(Node).fields}
     assert fields["children"].type.items[0].fields[0].name == "name"

@@ -124,6 +124,8 @@ class Type:
 
     Attributes:
         hint: The same.
+        bare: The hint without notes, and without None where it is nullable and has
+            one type besides.
         kind: What sort of value it holds, apart from None.
         nullable: Whether None is allowed too.
         name: How people write it: ``"list[Order] | None"``.
@@ -140,6 +142,7 @@ class Type:
 
     __slots__ = (
         "_fields",
+        "bare",
         "exact",
         "hint",
         "items",
@@ -160,6 +163,7 @@ class Type:
         self._fields: tuple[Field, ...] | None = None
         self.exact: type | None = None
         bare, constrained = _without_annotations(hint)
+        self.bare = bare
         origin = typing.get_origin(bare)
         if origin in (typing.Union, types.UnionType):
             self._init_union(bare)
@@ -175,6 +179,7 @@ class Type:
         self.nullable = len(choices) < len(typing.get_args(hint))
         if len(choices) == 1:
             only = Type(choices[0])
+            self.bare = only.bare
             self.kind = only.kind
             self.items = only.items
             self.values = only.values
@@ -234,7 +239,7 @@ class Type:
         # Read late, because a record may contain itself.
         if self._fields is None:
             is_record = self.kind is Kind.RECORD
-            self._fields = _record_fields(self.hint) if is_record else ()
+            self._fields = _record_fields(self.bare) if is_record else ()
         return self._fields
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 import enum
 import math
+import time
 import typing
 import uuid
 from decimal import Decimal
@@ -86,6 +87,17 @@ class Point(typing.NamedTuple):
     label: str = "p"
 
 
+@dataclasses.dataclass
+class Left:
+    a: "Left | Right | None" = None
+
+
+@dataclasses.dataclass
+class Right:
+    a: "Left | Right | None"
+    b: int
+
+
 class Odd(typing.TypedDict("Odd", {"first name": str, "1st": int})):
     pass
 
@@ -122,6 +134,10 @@ class Echo(StandardTool):
     def odd(self, value: Odd) -> Odd: ...
     def optional(self, value: int | None) -> int | None: ...
     def union(self, value: int | str | Leaf | Point) -> int | str | Leaf | Point: ...
+    def twins(self, value: Left | Right) -> Left | Right: ...
+    def choice(
+        self, value: dict[str, int] | list[int] | Leaf | tuple[str, int]
+    ) -> dict[str, int] | list[int] | Leaf | tuple[str, int]: ...
     def untyped(self, value): ...
     def none(self) -> None: ...
     def defaults(
@@ -364,6 +380,11 @@ class TestReading:
             ("union", "<string>5</string>", "5"),
             ("union", "<name>n</name>", Leaf("n")),
             ("union", "<Leaf><name>n</name></Leaf>", Leaf("n")),
+            ("choice", "<item>1</item>", [1]),
+            ("choice", "<item><key>a</key><value>1</value></item>", {"a": 1}),
+            ("choice", "<name>a</name>", Leaf("a")),
+            ("choice", "<item1>a</item1><item2>1</item2>", ("a", 1)),
+            ("choice", "<Leaf><name>a</name></Leaf>", Leaf("a")),
             ("untyped", "text", "text"),
             ("untyped", "<a>1</a><b><c/></b>", {"a": "1", "b": {"c": ""}}),
             ("untyped", "<item>1</item>", ["1"]),
@@ -394,6 +415,7 @@ class TestReading:
             ("int_", "1_0", "value: expected int, got str '1_0'"),
             ("int_", "9" * 5000, "value: expected int, got str '999"),
             ("int_", "<a/>", "value: expected int, got dict of 1"),
+            ("float_", "1e999", "value: expected float, got str '1e999'"),
             ("float_", "infinite", "value: expected float, got str 'infinite'"),
             ("decimal", "x", "value: "),
             ("str_", "<a>1</a>", "value: expected str, got dict of 1"),
@@ -600,6 +622,15 @@ class TestBounds:
         items = '<item xsi:type="xsd:long">5</item>' * 500
         sent = operation("list_", f"<value>{items}</value>")
         assert arguments(envelope(sent)) == ([[5] * 500], {})
+
+    def test_unions_inside_unions(self):
+        inner = "<b>x</b>"
+        for _ in range(50):
+            inner = f"<b>1</b><a>{inner}</a>"
+        body = envelope(operation("twins", f"<value>{inner}</value>"))
+        begin = time.monotonic()
+        decode(body).read()
+        assert time.monotonic() - begin < 5
 
     def test_a_megabyte_of_text(self):
         text = "&<äx" * 250_000

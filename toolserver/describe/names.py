@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import types
 import typing
 from collections.abc import Collection
 from typing import Any
@@ -240,7 +239,7 @@ def members(type_: Type) -> tuple[Field, ...]:
             Field(f"item{number}", item, required=True)
             for number, item in enumerate(type_.items, 1)
         )
-    named = _class_of(type_.hint)
+    named = _class_of(type_)
     hints = typing.get_type_hints(named, include_extras=True)
     defaults: dict[str, Any] = getattr(named, "_field_defaults", {})
     return tuple(
@@ -255,7 +254,7 @@ def members(type_: Type) -> tuple[Field, ...]:
 
 
 def _computed(type_: Type) -> tuple[Field, ...]:
-    record = _class_of(type_.hint)
+    record = _class_of(type_)
     if not dataclasses.is_dataclass(record):
         return ()
     hidden = [field.name for field in dataclasses.fields(record) if not field.init]
@@ -265,15 +264,6 @@ def _computed(type_: Type) -> tuple[Field, ...]:
     return tuple(Field(name, Type(hints[name]), required=False) for name in hidden)
 
 
-def _class_of(hint: Any) -> Any:
-    """The class in a hint that may be annotated, optional or parametrized."""
-    while True:
-        origin = typing.get_origin(hint)
-        if origin is typing.Annotated:
-            hint = typing.get_args(hint)[0]
-        elif origin in (typing.Union, types.UnionType):
-            (hint,) = (arg for arg in typing.get_args(hint) if arg is not type(None))
-        elif isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        else:
-            return origin or hint
+def _class_of(type_: Type) -> Any:
+    """The class of a type that may have parameters."""
+    return typing.get_origin(type_.bare) or type_.bare

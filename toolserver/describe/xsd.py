@@ -196,8 +196,8 @@ def _key(type_: Type) -> Any:
     if kind is Kind.LITERAL:
         return ("literal", *((type(value), value) for value in type_.values))
     if kind is Kind.ENUM:
-        return ("enum", type_.name.removesuffix(" | None"), type_.values)
-    return (kind, type_.hint)
+        return ("enum", type_.bare)
+    return (kind, type_.bare)
 
 
 def _nullable_key(type_: Type) -> tuple[Any, bool]:

@@ -26,6 +26,10 @@ class RPCProtocol(Protocol):
         content_type: Media type of its requests and answers, without parameters.
             A codec that understands further ones lists them in an optional
             attribute ``content_types``.
+
+    A codec may also have ``describe(request, namespace, make)``, which answers who asks
+    by GET instead of calling: with a response, or with None for the usual 405. ``make``
+    makes a `Call` and gives its `Outcome`.
     """
 
     prefix: str

@@ -26,7 +26,8 @@ from toolserver.protocols.soap_names import (
     XSI,
     Version,
 )
-from toolserver.protocols.soap_reader import Reader, Readers, read_any
+from toolserver.protocols.soap_reader import Readers
+from toolserver.protocols.soap_untyped import Reader, read_any
 from toolserver.protocols.xmltext import escape
 from toolserver.types import Kind
 

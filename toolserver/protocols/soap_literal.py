@@ -65,7 +65,7 @@ class Writers:
         return self.writer(type_.items[-1], tag) if type_.items else _any_writer(tag)
 
     def _record_content(self, type_: Type) -> Writer:
-        known = self._records.get(type_.hint)
+        known = self._records.get(type_.bare)
         if known is not None:
             return known
         fields: list[tuple[str, Writer, bool]] = []
@@ -82,7 +82,7 @@ class Writers:
                     )
 
         # Before its members are looked at: they may be of the same type.
-        self._records[type_.hint] = write
+        self._records[type_.bare] = write
         fields += [
             (field.name, self.writer(field.type, xml_name(field.name)), field.required)
             for field in members(type_)

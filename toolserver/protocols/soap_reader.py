@@ -18,40 +18,25 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from toolserver.conversion import convert
-from toolserver.describe.names import (
-    choice_names,
-    enumerated,
-    from_xml_name,
-    members,
-    xml_name,
-)
-from toolserver.errors import InvalidParams, InvalidRequest
-from toolserver.protocols.soap_names import (
-    SOAP11,
-    SOAP12,
-    is_nil,
-    local_name,
-    type_of,
-)
+from toolserver.describe.names import choice_names, enumerated, members, xml_name
+from toolserver.errors import InvalidParams
+from toolserver.protocols.soap_names import is_nil, local_name, type_of
 from toolserver.protocols.soap_scalars import BY_KIND, BY_NAME, read_base64
+from toolserver.protocols.soap_untyped import (
+    Reader,
+    is_array,
+    is_map,
+    pairs_of,
+    read_any,
+    read_map,
+)
 from toolserver.types import Field, Kind, Type
 
-__all__ = ["Reader", "Readers", "read_any"]
-
-Reader = Callable[[Element], Any]
+__all__ = ["Readers"]
 
 _BASE64 = frozenset({"base64Binary", "base64"})
 _TEXT_TYPES = frozenset({"string", "normalizedString", "token"})
-_MAPS = ("Map", "MapOf")
-_ENTRY = ["key", "value"]
-#: Attributes that only arrays have, in SOAP 1.1 and 1.2. Some clients have brought the
-#: earlier one along.
-_ARRAY_TYPES = (
-    f"{{{SOAP11.encoding}}}arrayType",
-    f"{{{SOAP12.encoding}}}itemType",
-    f"{{{SOAP12.encoding}}}arrayType",
-)
-_ARRAY_SIZE = f"{{{SOAP12.encoding}}}arraySize"
+_CONTAINERS = frozenset({Kind.MAP, Kind.RECORD, Kind.LIST, Kind.SET, Kind.TUPLE})
 
 
 class Readers:
@@ -98,7 +83,7 @@ class Readers:
         return self.reader(type_.items[-1]) if type_.items else read_any
 
     def _record_reader(self, type_: Type) -> Reader:
-        known = self._records.get(type_.hint)
+        known = self._records.get(type_.bare)
         if known is not None:
             return known
         fields: dict[str, Reader] = {}
@@ -109,7 +94,7 @@ class Readers:
                 return _read_empty(element, {})
             found: dict[str, Any] = {}
             # A map is what PHP makes of an array with names.
-            for name, child in _pairs(element, "item" in fields):
+            for name, child in pairs_of(element, "item" in fields):
                 read_member = fields.get(name)
                 if read_member is not None:
                     if name in found:
@@ -120,7 +105,7 @@ class Readers:
             return found
 
         # Before its members are looked at: they may be of the same type.
-        self._records[type_.hint] = read
+        self._records[type_.bare] = read
         for field in type_.fields:
             fields[field.name] = self.reader(field.type)
             if _may_be_absent(field):
@@ -159,32 +144,69 @@ class Readers:
         return read
 
     def _union_reader(self, type_: Type) -> Reader:
-        readers = list(map(self.reader, type_.items))
-        named = dict(zip(choice_names(type_), readers, strict=True))
-        tries = list(zip(type_.items, readers, strict=True))
+        choices = list(zip(type_.items, map(self.reader, type_.items), strict=True))
+        named = dict(zip(choice_names(type_), (r for _, r in choices), strict=True))
         # Text can be read as text whatever it is.
-        tries.sort(key=lambda pair: pair[0].kind is Kind.STR)
+        leaves = sorted(
+            (choice for choice in choices if choice[0].kind not in _CONTAINERS),
+            key=lambda choice: choice[0].kind is Kind.STR,
+        )
+        looks = [
+            (_look_of(choice), read)
+            for choice, read in choices
+            if choice.kind in _CONTAINERS
+        ]
 
         def read(element: Element) -> Any:
             if is_nil(element):
                 return None
+            if not len(element):
+                return _read_choice(element, leaves)
             if len(element) == 1:
                 chosen = named.get(local_name(element[0].tag))
                 if chosen is not None:
                     return chosen(element[0])
-            scalar = BY_NAME.get(type_of(element) or "")
-            if scalar is not None and not len(element):
-                return scalar(element.text or "")
-            for choice, read_choice in tries:
-                try:
-                    value = read_choice(element)
-                    convert(choice, value, "")
-                except InvalidParams:
-                    continue
-                return value
+            # By its look alone: to try each choice in turn would take twice as long
+            # with each level of unions inside unions.
+            for looks_like, read_choice in looks:
+                if looks_like(element):
+                    return read_choice(element)
             return read_any(element)
 
         return read
+
+
+def _read_choice(element: Element, leaves: list[tuple[Type, Reader]]) -> Any:
+    """Read an element without children as the first choice that its text fits."""
+    scalar = BY_NAME.get(type_of(element) or "")
+    if scalar is not None:
+        return scalar(element.text or "")
+    for choice, read_leaf in leaves:
+        value = read_leaf(element)
+        try:
+            convert(choice, value, "")
+        except InvalidParams:
+            continue
+        return value
+    return read_any(element)
+
+
+def _look_of(type_: Type) -> Callable[[Element], bool]:
+    """What tells whether an element with children may be of a container type."""
+    kind = type_.kind
+    if kind is Kind.MAP:
+        return is_map
+    if kind is Kind.RECORD:
+        required = {field.name for field in type_.fields if field.required}
+        required -= {field.name for field in type_.fields if field.type.nullable}
+        return lambda element: required.issubset(name for name, _ in pairs_of(element))
+    if kind is Kind.TUPLE and not type_.variadic:
+        names = {xml_name(field.name) for field in members(type_)}
+        return lambda element: names.issuperset(local_name(e.tag) for e in element)
+    return lambda element: (
+        is_array(element, type_of(element))
+        or all(local_name(child.tag) == "item" for child in element)
+    )
 
 
 def _may_be_absent(field: Field) -> bool:
@@ -251,111 +273,6 @@ def _map_reader(read_value: Reader) -> Reader:
     def read(element: Element) -> Any:
         if not len(element):
             return _read_empty(element, {})
-        return _read_map(element, read_value)
+        return read_map(element, read_value)
 
     return read
-
-
-def _read_map(element: Element, read_value: Reader) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, child in _pairs(element):
-        if name in found:
-            raise InvalidParams(f"key {name[:60]!r}: given twice")
-        found[name] = read_value(child)
-    return found
-
-
-def _is_map(element: Element) -> bool:
-    """Whether an element has items of a key and a value."""
-    sent_type = type_of(element)
-    if sent_type is not None and not sent_type.startswith(_MAPS):
-        return False
-    return all(
-        local_name(item.tag) == "item"
-        and [local_name(part.tag) for part in item] == _ENTRY
-        for item in element
-    )
-
-
-def _pairs(element: Element, has_item: bool = False) -> list[tuple[str, Element]]:
-    """The values of a map with their keys, or the members of a struct.
-
-    Args:
-        element: What holds them.
-        has_item: Whether a struct may have a member named ``item``, so that only a
-            type tells a map.
-    """
-    if _is_map(element) and not (has_item and type_of(element) is None):
-        return [(key.text or "", value) for key, value in element]
-    return [(from_xml_name(local_name(child.tag)), child) for child in element]
-
-
-def read_any(element: Element, default_type: str | None = None) -> Any:
-    """Read an element of which no hint tells what it is.
-
-    Args:
-        element: The element.
-        default_type: Local name of the type that it has if it does not say one.
-
-    Returns:
-        A plain value, by its type if it has one, else by what it looks like.
-
-    Raises:
-        InvalidRequest: It is not of the type that it says.
-    """
-    if is_nil(element):
-        return None
-    sent_type = type_of(element) or default_type
-    if not len(element):
-        return _read_leaf(element, sent_type)
-    if _is_array(element, sent_type):
-        return _read_array(element)
-    if _is_map(element):
-        return _read_map(element, read_any)
-    pairs = [(from_xml_name(local_name(child.tag)), child) for child in element]
-    if sent_type is None and all(name == "item" for name, _ in pairs):
-        return _read_array(element)
-    found: dict[str, Any] = {}
-    repeated: set[str] = set()
-    for name, child in pairs:
-        value = read_any(child)
-        if name not in found:
-            found[name] = value
-        elif name in repeated:
-            found[name].append(value)
-        else:
-            repeated.add(name)
-            found[name] = [found[name], value]
-    return found
-
-
-def _read_leaf(element: Element, sent_type: str | None) -> Any:
-    text = element.text or ""
-    scalar = BY_NAME.get(sent_type or "")
-    if scalar is not None:
-        value = scalar(text)
-        if scalar is not str and isinstance(value, str):
-            raise InvalidRequest(
-                f"{local_name(element.tag)}: got {text[:60]!r}, expected {sent_type}"
-            )
-        return value
-    if not text.strip():
-        if _is_array(element, sent_type):
-            return []
-        if sent_type is not None and sent_type.startswith((*_MAPS, "Struct")):
-            return {}
-    return text
-
-
-def _is_array(element: Element, sent_type: str | None) -> bool:
-    if sent_type is not None and sent_type.startswith("Array"):
-        return True
-    return any(element.get(name) is not None for name in (*_ARRAY_TYPES, _ARRAY_SIZE))
-
-
-def _read_array(element: Element) -> list[Any]:
-    item_type = next(filter(None, map(element.get, _ARRAY_TYPES)), "")
-    # Of "xsd:int[2]" the type of the elements; of "xsd:int[][2]" they are arrays.
-    item_type = item_type.rpartition(":")[2].partition("[")[0].strip()
-    known = item_type if item_type in BY_NAME else None
-    return [read_any(child, known) for child in element]

@@ -9,6 +9,7 @@ Spec: XML Schema 1.0, part 2.
 from __future__ import annotations
 
 import binascii
+import math
 import re
 from binascii import b2a_base64
 from collections.abc import Callable
@@ -56,7 +57,9 @@ def _read_integer(text: str) -> Any:
 def _read_double(text: str) -> Any:
     stripped = text.strip()
     if _NUMBER.fullmatch(stripped) is not None:
-        return float(stripped)
+        value = float(stripped)
+        # What is beyond the range of a double is no infinity.
+        return value if math.isfinite(value) else text
     return _FLOATS.get(stripped.lower(), text)
 
 
