@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from toolserver.chains import Chain, chain
     from toolserver.contexts import Var, context
     from toolserver.contracts import ensure, invariant, require
+    from toolserver.cors import CORS
     from toolserver.declarations import register
     from toolserver.errors import DirectResponse, Redirect
     from toolserver.factories import (
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "CORS",
     "AuthenticatedTool",
     "CRAMSettings",
     "CRAMTool",
@@ -125,6 +127,7 @@ _MODULES = {
     "toolserver.chains": ("Chain", "chain"),
     "toolserver.contexts": ("Var", "context"),
     "toolserver.contracts": ("ensure", "invariant", "require"),
+    "toolserver.cors": ("CORS",),
     "toolserver.declarations": ("register",),
     "toolserver.errors": ("DirectResponse", "Redirect"),
     "toolserver.guards": ("AuthenticatedTool", "require_client", "require_group"),

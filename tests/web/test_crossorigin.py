@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 import toolserver.testing
-from toolserver import Request, Response, StandardTool, read_only, register, rest
-from toolserver.cors import CORS
+from toolserver import CORS, Request, Response, StandardTool, read_only, register, rest
 from toolserver.errors import Conflict
 
 SHOP = "https://shop.example"
