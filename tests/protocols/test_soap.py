@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import datetime as dt
 import enum
+import gc
 import math
 import time
 import typing
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import assume, given
 from lxml import etree
 
-from toolserver import StandardTool
+from toolserver import StandardTool, errors
 from toolserver.calls import Call, Outcome
 from toolserver.describe.names import from_xml_name, target_namespace, xml_name
 from toolserver.describe.wsdl import write_wsdl
@@ -760,6 +761,26 @@ class TestFaults:
             assert reason.text == message
         assert dict(response.headers)["Content-Type"] == CONTENT_TYPES[version]
 
+    @VERSIONS
+    def test_each_class_has_a_name_of_its_own(self, version):
+        """All that may happen to a call; other faults are of the request."""
+        classes = [getattr(errors, name) for name in errors.__all__]
+        kinds = {}
+        for cls in classes:
+            if not issubclass(cls, ToolserverError) or issubclass(cls, ToolFault):
+                continue
+            error = cls("text")
+            body = answer_error(error, version).body
+            (told,) = etree.fromstring(body).iter(f"{{{TNS}}}type")
+            kinds[told.text] = b":Client" in body or b":Sender" in body
+            assert kinds[told.text] == (cls.status < 500)
+        assert {"RequireBroken", "Obsolete", "Forbidden"} <= {
+            k for k in kinds if kinds[k]
+        }
+        assert {"EnsureBroken", "CallTimeout", "Overload"} <= {
+            k for k in kinds if not kinds[k]
+        }
+
     def refused(self, body, content_type="text/xml"):
         request = request_of(body, content_type=content_type)
         with pytest.raises(ToolserverError) as caught:
@@ -807,6 +828,27 @@ class TestFaults:
         (named,) = root[0]
         prefix, _, name = named.get("qname").partition(":")
         assert (named.nsmap[prefix], name) == ("urn:a?b&c=d", "Sec")
+
+
+class TestKeeping:
+    def test_what_is_known_of_a_method_goes_with_it(self):
+        registry = Registry()
+        codec = SOAP(Limits(), registry.target)
+
+        def add():
+            class Passing(StandardTool):
+                def greet(self) -> str: ...
+
+            registry.add(Passing(), "passing")
+
+        add()
+        (call,) = codec.decode(request_of(envelope(operation("passing.greet"))))
+        call.read()
+        assert len(codec._known) == 1
+        registry.swap([registry.entry("passing")], [])
+        del call
+        gc.collect()
+        assert not codec._known
 
 
 class TestDamage:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 from xml.etree.ElementTree import Element
 
 from toolserver.calls import Arguments, Call, Outcome
 from toolserver.describe.names import from_xml_name, namespace_of
 from toolserver.entries import Target
 from toolserver.message import Request, Response
+from toolserver.methods import MethodSpec
 from toolserver.protocols.soap_binding import Binding
 from toolserver.protocols.soap_envelope import Envelope, open_envelope, read_body
 from toolserver.protocols.soap_faults import write_fault
@@ -115,7 +118,8 @@ class SOAP:
         self._find = find
         self._wsdl_tool = wsdl_tool
         self._scanner = Scanner(limits)
-        self._known: dict[int, Binding] = {}
+        #: By the identity of their specs, which hold what cannot be hashed.
+        self._known: dict[int, tuple[Binding, weakref.ref[MethodSpec]]] = {}
 
     def decode(self, request: Request) -> list[Call]:
         """Read a call; its arguments are read when the method is known to exist.
@@ -210,12 +214,17 @@ class SOAP:
         target = self._find(name)
         spec = target.spec
         known = self._known.get(id(spec))
-        if known is None:
-            known = Binding(spec, describe_tool(type(target.tool)))
-            self._known[id(spec)] = known
-            # Of a tool that was loaded again, the old code goes.
-            weakref.finalize(spec, self._known.pop, id(spec), None)
-        return known
+        if known is not None:
+            return known[0]
+        binding = Binding(spec, describe_tool(type(target.tool)))
+        # Of a tool that was loaded again, the old code goes, and this with it.
+        forget = partial(_forget, self._known, id(spec))
+        self._known[id(spec)] = binding, weakref.ref(spec, forget)
+        return binding
+
+
+def _forget(known: dict[int, Any], key: int, _: object) -> None:
+    known.pop(key, None)
 
 
 def _version_for(content_type: str) -> Version:
