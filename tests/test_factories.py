@@ -656,7 +656,9 @@ def test_keys_are_listed_in_the_transaction_of_the_factory(books):
     factory = books.tool("books")
     factory.child_keys = lambda: factory.steps.append("keys") or ["shared"]
     assert "books.shared" in books.call("system.listTools")
-    assert factory.steps == ["begin", "keys", "commit", "begin", "exists", "commit"]
+    made = ["begin", "keys", "commit", "begin", "exists", "commit"]
+    # Whether the caller may use it is asked before it is listed.
+    assert factory.steps == [*made, "check "]
 
 
 def test_calls_run_in_the_transaction_of_the_factory(books):
