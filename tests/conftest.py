@@ -2,11 +2,17 @@
 
 import contextlib
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.postgresql import PostgreSQL, Unavailable
+
+# The examples are imported as the server imports them: from their folder. Under another
+# name each would register its tools a second time.
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
 # A loaded machine is no failure: times are not judged here.
 settings.register_profile(

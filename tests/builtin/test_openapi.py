@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from blog import Blog
+from greeting import Greeting
 from openapi_spec_validator import validate as validate_document
 
 import toolserver.testing
-from examples.blog import Blog
-from examples.greeting import Greeting
 from tests.sample import Types
 from toolserver import register, validate
 from toolserver.builtin.openapi import OpenAPITool

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from greeting import Greeting
 
 import toolserver.testing
-from examples.greeting import Greeting
 from tests.sample import Types
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")

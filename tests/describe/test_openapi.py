@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from blog import Blog
+from greeting import Greeting
 from openapi_spec_validator import validate as validate_document
 
-from examples.blog import Blog
-from examples.greeting import Greeting
 from tests.sample import Color, Faults, Types
 from toolserver import (
     Call,

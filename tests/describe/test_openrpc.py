@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from blog import Blog
+from greeting import Greeting
 from jsonschema import Draft202012Validator
 
 import toolserver.testing
-from examples.blog import Blog
-from examples.greeting import Greeting
 from tests.sample import Faults, Types
 from toolserver import ObsoleteTool, register
 from toolserver.describe.openapi import Info
