@@ -56,6 +56,17 @@ def test_an_unknown_tool_is_not_found(server):
     assert answer.json()["detail"] == "no tool 'greting', did you mean 'greeting'?"
 
 
+def test_accounts_are_told_where_they_are_judged(server):
+    document = server.http.get("/openapi.json?tool=greeting").json()
+    assert document["components"]["securitySchemes"]["basic"]["scheme"] == "basic"
+    assert document["security"] == [{}, {"basic": []}]
+    assert "401" in document["paths"]["/greeting/greet_all"]["post"]["responses"]
+    with toolserver.testing.serve(Greeting, config={"auth": {"basic": False}}) as other:
+        document = other.http.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"] == {}
+    assert "security" not in document
+
+
 def test_who_has_the_document_gets_304(server):
     tag = server.http.get("/openapi.json").headers["ETag"]
     again = server.http.get("/openapi.json", headers={"If-None-Match": tag})

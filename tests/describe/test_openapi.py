@@ -384,6 +384,12 @@ def test_what_an_error_handler_makes_is_told_too(paths):
     assert "application/json" in content
 
 
+def test_a_response_of_the_tools_own_may_be_any_failure(paths):
+    responses = paths["/shop/cart"]["put"]["responses"]
+    for status in ("400", "default"):
+        assert responses[status]["content"]["*/*"] == {}
+
+
 def test_obsolete_methods_are_deprecated(paths):
     sell = paths["/sell"]["post"]
     assert sell["deprecated"] is True

@@ -17,6 +17,13 @@ from toolserver.wrappers import rest
 
 __all__ = ["OpenAPISettings", "OpenAPITool"]
 
+_BASIC = {
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "An account of this server.",
+    }
+}
 #: Documents that are kept; a server may be asked under many names.
 _KEPT = 64
 
@@ -71,7 +78,9 @@ class OpenAPITool(InternalTool):
     def _describe(self, tool: str | None, entries: list[ToolEntry]) -> dict[str, Any]:
         about = self.settings
         title = about.title if tool is None else f"{about.title}: {tool or '/'}"
-        info = Info(title, about.version, about.description, services().url)
+        offered = services()
+        schemes = _BASIC if offered.settings.auth.basic else {}
+        info = Info(title, about.version, about.description, offered.url, schemes)
         return describe_rest(entries, info)
 
     @rest("GET", name="/openapi.json")

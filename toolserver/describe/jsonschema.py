@@ -134,6 +134,21 @@ class Schemas:
         """
         return self._definitions.resolve(document)
 
+    def complete(self, schema: Schema) -> Schema:
+        """Make a schema stand by itself, when it is a document of its own.
+
+        Args:
+            schema: One of the schemas above.
+
+        Returns:
+            The schema with the definitions that it refers to.
+        """
+        definitions = self.definitions()
+        found: Schema = self.resolve(
+            {**schema, "$defs": definitions} if definitions else schema
+        )
+        return found
+
     def _of(self, type_: Type, way: Way) -> Schema:
         bare, meta = unwrap(type_.hint)
         schema = self._without_bounds(type_, bare, meta, way)
@@ -307,12 +322,9 @@ def type_schema(type_: Type, *, returned: bool = False) -> Schema:
         The schema.
     """
     schemas = Schemas()
-    schema = schemas.returned(type_) if returned else schemas.accepted(type_)
-    definitions = schemas.definitions()
-    if definitions:
-        schema = {**schema, "$defs": definitions}
-    found: Schema = schemas.resolve(schema)
-    return found
+    return schemas.complete(
+        schemas.returned(type_) if returned else schemas.accepted(type_)
+    )
 
 
 def _told(schema: Schema, what: Parameter | Field, text: str) -> Schema:

@@ -69,7 +69,7 @@ def describe_rest(entries: Iterable[ToolEntry], info: Info) -> dict[str, Any]:
     Returns:
         The document.
     """
-    document = _Document()
+    document = _Document(has_accounts=bool(info.security_schemes))
     for entry in entries:
         for placed in place(entry):
             document.add(placed)
@@ -91,7 +91,8 @@ def describe_rest(entries: Iterable[ToolEntry], info: Info) -> dict[str, Any]:
 class _Document:
     """Collects the paths of a document."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_accounts: bool) -> None:
+        self._has_accounts = has_accounts
         self._schemas = Schemas("#/components/schemas/", taken=COMPONENTS["schemas"])
         self._paths: dict[str, dict[str, Any]] = {}
         self._tags: list[dict[str, Any]] = []
@@ -136,8 +137,14 @@ class _Document:
             "responses": COMPONENTS["responses"],
             "securitySchemes": dict(security_schemes),
         }
+        # Nobody has to: tools decide, and a name may come from the address, too.
+        security: list[dict[str, list[str]]] = [
+            {},
+            *({name: []} for name in security_schemes),
+        ]
         document = {
             **head,
+            **({"security": security} if security_schemes else {}),
             "tags": self._tags,
             "paths": self._paths,
             "components": components,
@@ -184,6 +191,7 @@ class _Document:
             verb,
             in_path=in_path,
             has_key=bool(placed.patterns) or placed.entry.is_transient,
+            has_accounts=self._has_accounts,
         )
         if parameters:
             operation["parameters"] = [*parameters, *operation.get("parameters", [])]

@@ -66,6 +66,7 @@ def describe_operation(
     *,
     in_path: Iterable[Parameter] = (),
     has_key: bool = False,
+    has_accounts: bool = False,
 ) -> Operation:
     """Describe what answers one verb of one path.
 
@@ -75,6 +76,7 @@ def describe_operation(
         verb: The verb.
         in_path: Parameters of the method that are elements of the path.
         has_key: Whether the path holds keys of factories.
+        has_accounts: Whether callers may say who they are.
 
     Returns:
         The operation, without id, tags and parameters of the path for keys.
@@ -111,7 +113,10 @@ def describe_operation(
     if parameters:
         operation["parameters"] = parameters
     operation["responses"] = _responses(
-        schemas, endpoint, verb, doc, has_body=has_body, has_key=has_key
+        *(schemas, endpoint, verb, doc),
+        has_body=has_body,
+        has_key=has_key,
+        has_accounts=has_accounts,
     )
     return operation
 
@@ -266,9 +271,7 @@ def _responses(
     endpoint: Endpoint,
     verb: str,
     doc: DocString,
-    *,
-    has_body: bool,
-    has_key: bool,
+    **facts: bool,
 ) -> dict[str, Any]:
     target = endpoint.target
     type_ = target.spec.returns
@@ -297,6 +300,6 @@ def _responses(
         text = "\n\n".join(raised.pop(status))
         found.setdefault(status, {"description": text})
     failures = failures_of(
-        schemas, endpoint, has_body=has_body, has_key=has_key, raised=raised
+        schemas, endpoint, has_own="2XX" in answers, raised=raised, **facts
     )
     return dict(sorted({**failures, **found}.items()))

@@ -117,6 +117,8 @@ def failures_of(
     *,
     has_body: bool,
     has_key: bool,
+    has_accounts: bool,
+    has_own: bool,
     raised: dict[str, list[str]],
 ) -> dict[str, Any]:
     """The failures that a method may answer.
@@ -126,6 +128,8 @@ def failures_of(
         endpoint: What answers.
         has_body: Whether requests have a body.
         has_key: Whether the path holds a key, which may not exist.
+        has_accounts: Whether callers may say who they are, and be wrong in that.
+        has_own: Whether the method may make a response of its own.
         raised: What the method says that it raises: texts by status.
 
     Returns:
@@ -141,11 +145,15 @@ def failures_of(
         statuses.add("403")
     if has_key:
         statuses.add("404")
+    if has_accounts:
+        statuses.add("401")
     if target.spec.requires:
         statuses.add("422")
     rendered: Answers = {}
     if endpoint.on_error is not None:
         rendered = answers_of(schemas, result_type(endpoint.on_error))
+    if has_own:
+        rendered = {**rendered, "200": {**rendered.get("200", {}), "*/*": {}}}
     found: dict[str, Any] = {}
     for status in sorted({*statuses, *raised}):
         texts = raised.get(status, [])
@@ -155,7 +163,9 @@ def failures_of(
         usual = [_USUAL[status]] if status in statuses or not texts else []
         response = _response(status, "\n\n".join([*usual, *texts]))
         for media_type, schema in rendered.get("200", {}).items():
-            response["content"].setdefault(media_type, {"schema": schema})
+            response["content"].setdefault(
+                media_type, {"schema": schema} if schema else {}
+            )
         found[status] = response
     for status, contents in rendered.items():
         # A response of the error handler's own, or an error that it makes good.
