@@ -138,10 +138,8 @@ class _Document:
             "securitySchemes": dict(security_schemes),
         }
         # Nobody has to: tools decide, and a name may come from the address, too.
-        security: list[dict[str, list[str]]] = [
-            {},
-            *({name: []} for name in security_schemes),
-        ]
+        security: list[dict[str, list[str]]] = [{}]
+        security += [{name: []} for name in security_schemes]
         document = {
             **head,
             **({"security": security} if security_schemes else {}),
