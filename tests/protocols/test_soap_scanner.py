@@ -89,6 +89,17 @@ def test_the_thorough_reader_still_bounds_the_number_of_elements():
     assert scanner.scan(text) is None
 
 
+def test_declarations_are_told_from_what_only_looks_like_them():
+    for attributes in ('a=" xmlns:s=" b=""', 'a=" xmlns:q=" b=""', 'xmlns:q="u\tv"'):
+        text = envelope(operation("echo", "<a>1</a>"), attributes=attributes).encode()
+        scanner = learned(text)
+        for content in (b"<a>1</a>", b"<s:a>1</s:a>", b"<q:a>1</q:a>"):
+            other = text.replace(b"<a>1</a>", content)
+            found = scanner.scan(other)
+            if found is not None:
+                assert shown(found) == shown(thorough(other))
+
+
 def test_few_beginnings_are_remembered():
     scanner = Scanner(LIMITS)
     for number in range(1000):

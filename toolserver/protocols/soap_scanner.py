@@ -23,7 +23,9 @@ __all__ = ["Scanner"]
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_.-]*+(?::[A-Za-z_][A-Za-z0-9_.-]*+)?+"
 _SPACE = r"[ \t\r\n]*+"
-_ATTRIBUTES = rf'(?:[ \t\r\n]++{_NAME}="[^"<&]*+")*+{_SPACE}'
+# Values in which white space is not changed.
+_VALUE = r"""[^"<&\t\r\n]*+"""
+_ATTRIBUTES = rf'(?:[ \t\r\n]++{_NAME}="{_VALUE}")*+{_SPACE}'
 # Characters that stand for themselves: a reader of XML changes carriage returns.
 _TEXT = r"[^<>&\x00-\x08\x0b-\x1f]*+"
 _FLAT = re.compile(
@@ -37,7 +39,7 @@ _FLAT = re.compile(
     ).encode()
 )
 _ARGUMENT = re.compile(rf"<({_NAME})>([^<]*+)</[^>]*+>")
-_DECLARED = re.compile(rb'[ \t\r\n]xmlns(?::([^= \t\r\n]+))?="([^"]*)"')
+_ATTRIBUTE = re.compile(rf'[ \t\r\n]({_NAME})="({_VALUE})"'.encode())
 #: Two characters at the end of Unicode's first plane that are none of XML.
 _NO_CHARACTERS = b"\xef\xbf"
 #: Sizes of messages and of their beginnings, and how many of these are remembered.
@@ -64,7 +66,9 @@ class _Beginning:
         self.tag = envelope.operation.tag
         # All are declared on the way to the operation, the inner ones later.
         self._prefixes = {
-            prefix.decode(): uri.decode() for prefix, uri in _DECLARED.findall(start)
+            name.decode().partition(":")[2]: uri.decode()
+            for name, uri in _ATTRIBUTE.findall(start)
+            if name == b"xmlns" or name.startswith(b"xmlns:")
         }
 
     def tag_of(self, name: str) -> str | None:
