@@ -108,8 +108,10 @@ def php():
 
 @pytest.fixture(scope="module")
 def perl():
-    done = subprocess.run(["perl", "-MSOAP::Lite", "-e", "1"], check=False)
-    if done.returncode != 0:
+    if shutil.which("perl") is None:
+        missing("perl")
+    command = ["perl", "-MSOAP::Lite", "-e", "1"]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         missing("SOAP::Lite")
     return "perl"
 
@@ -302,6 +304,8 @@ def test_suds(server, port):
 
 @VERSIONS
 def test_gsoap(server, version, tmp_path):
+    if not Path("/usr/include/stdsoap2.h").exists():
+        missing("the library of gSOAP")
     run("wsdl2h", "-o", "shop.h", f"{server}/WSDL/interop/shop", cwd=tmp_path)
     imports = "/usr/share/gsoap/import"
     flags = ["-2" if version == "1.2" else "-1", *("-j", "-C", "-x", "-L"), "-I"]
