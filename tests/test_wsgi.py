@@ -16,6 +16,7 @@ import gevent
 import pytest
 import requests
 
+from toolserver.declarations import declared
 from toolserver.home import Home
 from toolserver.wsgi import make_application
 
@@ -47,6 +48,15 @@ class Sample(StandardTool):
     def length(self, data: bytes) -> int:
         return len(data)
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _declared_here_alone():
+    """A server that loads its tools serves all that the process has registered."""
+    before = list(declared)
+    declared.clear()
+    yield
+    declared[:] = before
 
 
 @pytest.fixture(scope="module")
