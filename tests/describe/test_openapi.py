@@ -18,6 +18,7 @@ from toolserver import (
     FactoryTool,
     Markup,
     ObsoleteTool,
+    OnlyRPCCRAMTool,
     Redirect,
     Request,
     Response,
@@ -149,6 +150,11 @@ class Room(TransientTool):
         return color
 
 
+class Guarded(OnlyRPCCRAMTool):
+    def open(self) -> str:
+        return "open"
+
+
 class House(FactoryTool):
     children = (Room,)
     key_pattern = "[a-z]+"
@@ -183,6 +189,10 @@ def test_documents_are_valid(tool):
 
 def test_a_document_without_tools_is_valid():
     assert document_of()["paths"] == {}
+
+
+def test_tools_that_rest_refuses_are_left_out():
+    assert document_of(("guarded", Guarded))["paths"] == {}
 
 
 def test_the_document_tells_what_it_describes(document):

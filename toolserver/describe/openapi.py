@@ -71,8 +71,10 @@ def describe_rest(entries: Iterable[ToolEntry], info: Info) -> dict[str, Any]:
     """
     document = _Document(has_accounts=bool(info.security_schemes))
     for entry in entries:
-        for placed in place(entry):
-            document.add(placed)
+        # REST has no place for tokens: it refuses all calls of such a tool.
+        if not entry.tool._takes_token:
+            for placed in place(entry):
+                document.add(placed)
     texts = [text for text in (info.description, _CONVENTIONS) if text]
     return document.finish(
         {
