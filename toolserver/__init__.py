@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from toolserver.auth.cram import CRAMSettings, CRAMTool, OnlyRPCCRAMTool
     from toolserver.calls import Call, Outcome
     from toolserver.chains import Chain, chain
+    from toolserver.client import RemoteToolserver, connect
     from toolserver.contexts import Var, context
     from toolserver.contracts import ensure, invariant, require
     from toolserver.cors import CORS
@@ -74,6 +75,7 @@ __all__ = [
     "RLock",
     "RPCProtocol",
     "Redirect",
+    "RemoteToolserver",
     "Request",
     "Response",
     "Space",
@@ -86,6 +88,7 @@ __all__ = [
     "Var",
     "call",
     "chain",
+    "connect",
     "context",
     "destructive",
     "ensure",
@@ -125,6 +128,7 @@ _MODULES = {
     "markupsafe": ("Markup",),
     "toolserver.calls": ("Call", "Outcome"),
     "toolserver.chains": ("Chain", "chain"),
+    "toolserver.client": ("RemoteToolserver", "connect"),
     "toolserver.contexts": ("Var", "context"),
     "toolserver.contracts": ("ensure", "invariant", "require"),
     "toolserver.cors": ("CORS",),

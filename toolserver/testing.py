@@ -3,6 +3,7 @@
     with toolserver.testing.serve(Greeting) as server:
         assert server.call("greeting.greet", "Ann") == "Hello Ann!"
         assert server.http.get("/greeting/greet?name=Ann").text == "Hello Ann!"
+        assert server.remote("SOAP").call("greeting.greet", "Ann") == "Hello Ann!"
 
 The server runs in the process of the test, which has to be patched for gevent before
 anything else is imported: ``pytest -p toolserver.pytest_plugin`` does so.
@@ -20,6 +21,7 @@ import msgspec
 import requests
 
 from toolserver.calls import Call
+from toolserver.client import Protocol, RemoteToolserver
 from toolserver.contexts import Context, bind
 from toolserver.declarations import Declaration, declared
 from toolserver.errors import StartError
@@ -104,6 +106,7 @@ class TestServer(Client):
         super().__init__(worker)
         self.worker = worker
         self.http = _Session(worker.url.rstrip("/"))
+        self._remotes: list[RemoteToolserver] = []
 
     def url(self, path: str = "/") -> str:
         """The URL of a path of the server.
@@ -112,6 +115,29 @@ class TestServer(Client):
             path: The path, with a slash in front.
         """
         return self.worker.url.rstrip("/") + path
+
+    def remote(
+        self, protocol: Protocol = "JSONRPC", **options: Any
+    ) -> RemoteToolserver:
+        """A client that calls over the network; it is closed with the server.
+
+        Args:
+            protocol: How calls are sent.
+            **options: Those of `toolserver.client.RemoteToolserver`.
+
+        Returns:
+            The client.
+        """
+        options.setdefault("proxies", {})
+        client = RemoteToolserver(self.url(), protocol, **options)
+        self._remotes.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close the connections to the server."""
+        self.http.close()
+        for client in self._remotes:
+            client.close()
 
     def as_client(self, name: str | None, groups: Iterable[str] = ()) -> Client:
         """Call methods as somebody.
@@ -183,7 +209,7 @@ def serve(
         worker.start()
         stack.callback(worker.stop, 1.0)
         server = TestServer(worker)
-        stack.callback(server.http.close)
+        stack.callback(server.close)
         yield server
 
 

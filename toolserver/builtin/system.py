@@ -12,7 +12,7 @@ from toolserver.calls import Call
 from toolserver.contracts import invariant_texts
 from toolserver.entries import Target
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
-from toolserver.methods import Parameter
+from toolserver.methods import MethodSpec, Parameter
 from toolserver.plain import to_plain
 from toolserver.protocols.xmlrpc_writer import write_response
 from toolserver.services import services
@@ -108,8 +108,10 @@ class SystemTool(InternalTool):
 
         Returns:
             For each method its name, signature, summary, and the names, types and
-            defaults of its parameters; the texts of its contracts, and of what always
-            holds for the tool.
+            defaults of its parameters, of which those of the kind ``keyword`` are
+            given by name alone; whether calls change nothing, or nothing more when
+            repeated; the texts of its contracts, and of what always holds for the
+            tool.
         """
         entry = services().registry.entry(namespace)
         check_visible(entry)
@@ -118,9 +120,10 @@ class SystemTool(InternalTool):
                 "name": target.spec.name,
                 "signature": target.spec.signature,
                 "summary": target.spec.summary,
-                "parameters": list(map(_describe, target.spec.parameters)),
+                "parameters": _describe_parameters(target.spec),
                 "returns": target.spec.returns.name,
                 "read_only": target.spec.is_read_only,
+                "idempotent": target.spec.is_idempotent,
                 "requires": list(target.spec.requires),
                 "ensures": list(target.spec.ensures),
                 "invariants": list(entry.invariants),
@@ -217,10 +220,18 @@ def _xmlrpc_type(type_: Type) -> str:
     return _XMLRPC_TYPES.get(type_.kind, "string")
 
 
-def _describe(parameter: Parameter) -> dict[str, Any]:
+def _describe_parameters(spec: MethodSpec) -> list[dict[str, Any]]:
+    return [
+        _describe(parameter, "positional" if index < spec.positional else "keyword")
+        for index, parameter in enumerate(spec.parameters)
+    ]
+
+
+def _describe(parameter: Parameter, kind: str) -> dict[str, Any]:
     described = {
         "name": parameter.name,
         "type": parameter.type.name,
+        "kind": kind,
         "required": parameter.required,
     }
     if not parameter.required:

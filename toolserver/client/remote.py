@@ -1,0 +1,288 @@
+"""A remote server: makes calls by any of its protocols."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, get_args, overload
+from urllib.parse import quote, urlencode
+
+from toolserver.client.codecs import Codec, Outgoing, Style, refusal
+from toolserver.client.credentials import Credential, SharedSecret, with_token
+from toolserver.client.descriptions import Described, arrange, read_description
+from toolserver.client.failures import AnswerError
+from toolserver.client.jsonrpc import JSONRPCCodec
+from toolserver.client.rest import RESTCodec
+from toolserver.client.soap import SOAPCodec
+from toolserver.client.tools import RemoteTool
+from toolserver.client.transport import Options, Transport
+from toolserver.client.typed import Hints
+from toolserver.client.xmlrpc import XMLRPCCodec
+from toolserver.errors import MethodNotFound, ToolserverError
+from toolserver.settings import Limits
+
+__all__ = ["PROTOCOLS", "Protocol", "RemoteToolserver", "connect"]
+
+T = TypeVar("T")
+
+#: The protocols, by the prefixes of their URLs.
+Protocol = Literal["JSONRPC", "RPC2", "SOAP", "REST"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+#: Bounds for the XML of answers; their size is bounded before.
+_LIMITS = Limits(xml_depth=256, xml_elements=2_000_000)
+#: Methods of the server's own that change nothing.
+_SAFE = "system."
+
+_CODECS: dict[str, Callable[[], Codec]] = {
+    "JSONRPC": JSONRPCCodec,
+    "RPC2": lambda: XMLRPCCodec(_LIMITS),
+    "SOAP": lambda: SOAPCodec(_LIMITS),
+    "REST": RESTCodec,
+}
+
+
+class RemoteToolserver:
+    """A server that runs elsewhere; may be used by any number of threads or greenlets.
+
+    As a context manager it closes its connections at the end.
+
+    Args:
+        url: Address of the server; ``http+unix:///path`` for a Unix socket.
+        protocol: How calls are sent.
+        basic: Name and password for Basic authentication (RFC 7617).
+        timeout: Seconds to wait for a call, further attempts included; None for no
+            bound.
+        retries: Further attempts after a failure that has done nothing: where no
+            connection could be made, where the server asks to come again (503 with
+            ``Retry-After``), and, of methods that are read-only or idempotent, where
+            the connection broke.
+        verify: Whether the server's certificate is checked, or a file with the
+            certificates of who is trusted.
+        cert: File with the client's own certificate and key, or a file of each.
+        proxies: URLs of proxies by scheme, none if it is empty; by default those of
+            the environment.
+        headers: Further header fields of each request.
+        max_answer: Size of an answer at most, bytes.
+
+    Attributes:
+        url: The address.
+
+    Raises:
+        ValueError: The address is none, or the protocol is not known.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        protocol: Protocol = "JSONRPC",
+        *,
+        basic: tuple[str, str] | None = None,
+        timeout: float | None = 60.0,
+        retries: int = 2,
+        verify: bool | str = True,
+        cert: str | tuple[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_answer: int = 64 * 1024 * 1024,
+    ) -> None:
+        if protocol not in _CODECS:
+            expected = ", ".join(PROTOCOLS)
+            raise ValueError(f"protocol: got {protocol!r}, expected one of {expected}")
+        self.url = url
+        self._codec = _CODECS[protocol]()
+        self._transport = Transport(
+            url,
+            Options(
+                basic=basic,
+                timeout=timeout,
+                retries=retries,
+                verify=verify,
+                cert=cert,
+                proxies=proxies,
+                headers=headers or {},
+                max_answer=max_answer,
+            ),
+        )
+        self._described: dict[str, dict[str, Described]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RemoteToolserver {self.url}>"
+
+    def close(self) -> None:
+        """Close all connections; the next call opens one again."""
+        self._transport.close()
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method.
+
+        Args:
+            name: Its full name, ``"shop.orders.place"``.
+            *args: Positional arguments.
+            **kwargs: Named arguments.
+
+        Returns:
+            The result, plain.
+
+        Raises:
+            ToolserverError: The call has failed; of a class of `toolserver.errors`.
+            TransportError: There was no answer.
+        """
+        return self._call(name, args, kwargs)
+
+    @overload
+    def get_tool(self, namespace: str, *, secret: str | None = None) -> RemoteTool: ...
+    @overload
+    def get_tool(
+        self, namespace: str, cls: type[T], *, secret: str | None = None
+    ) -> T: ...
+    def get_tool(
+        self, namespace: str, cls: type[Any] | None = None, *, secret: str | None = None
+    ) -> Any:
+        """Stand in for a remote tool; nothing is asked of the server yet.
+
+        Args:
+            namespace: Its dotted name.
+            cls: A class with the same methods, a `typing.Protocol` for instance:
+                results are converted to what its hints say.
+            secret: What is shared with the tool: its challenges are answered with it.
+
+        Returns:
+            An object with the tool's methods.
+        """
+        hints = None if cls is None else Hints(cls)
+        credential = None if secret is None else SharedSecret(secret)
+        return RemoteTool(_Caller(self, credential), namespace, hints)
+
+    def tools(self) -> list[str]:
+        """The namespaces of the tools that may be called."""
+        found = self._call("system.listTools", (), {})
+        return [str(namespace) for namespace in found]
+
+    def describe(self, namespace: str) -> list[dict[str, Any]]:
+        """What the server tells of the methods of a tool.
+
+        Args:
+            namespace: Dotted name of the tool.
+
+        Returns:
+            For each method its name, signature, summary and parameters.
+
+        Raises:
+            ToolNotFound: There is no such tool.
+        """
+        methods: list[dict[str, Any]] = self._call("system.describe", (namespace,), {})
+        return methods
+
+    def fetch(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Fetch a document, such as WSDL.
+
+        Args:
+            path: Its path below that of the server, with a slash in front.
+            query: What the query asks.
+
+        Returns:
+            The document.
+
+        Raises:
+            ToolserverError: The server refuses it.
+            TransportError: There was no answer.
+        """
+        asked = f"?{urlencode(query)}" if query else ""
+        request = Outgoing(quote(path, safe="/~") + asked)
+        answer = self._transport.send(request, lambda: True)
+        if answer.status != 200:
+            raise refusal(answer)
+        return answer.body
+
+    def _call(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        credential: Credential | None = None,
+    ) -> Any:
+        if credential is not None and self._method(name).takes_token:
+            namespace = name.rpartition(".")[0]
+            token = credential.token(
+                lambda other: self._call(f"{namespace}.{other}", (), {})
+            )
+            args, kwargs = with_token(token, args, kwargs)
+        style = self._codec.style
+        if kwargs and (
+            style is Style.POSITIONAL or (style is Style.EITHER and len(args))
+        ):
+            args, kwargs = arrange(args, kwargs, style, self._method(name))
+        request = self._codec.write(name, args, kwargs)
+        answer = self._transport.send(request, lambda: self._is_repeatable(name))
+        return self._codec.read(answer)
+
+    def _is_repeatable(self, name: str) -> bool:
+        if name.startswith(_SAFE):
+            return name != "system.multicall"
+        try:
+            return self._method(name).is_repeatable
+        except (ToolserverError, OSError):
+            # Whoever cannot know it must not assume it.
+            return False
+
+    def _method(self, name: str) -> Described:
+        namespace, _, method = name.rpartition(".")
+        known = self._described.get(namespace)
+        # What the server has loaded since then is not known yet.
+        if known is None or method not in known:
+            known = self._methods(namespace)
+        found = known.get(method)
+        if found is None:
+            raise MethodNotFound(f"no method {method!r} in {namespace!r}")
+        return found
+
+    def _methods(self, namespace: str) -> dict[str, Described]:
+        try:
+            known = read_description(self.describe(namespace))
+        except ValueError as error:
+            raise AnswerError(str(error), url=self.url, status=200) from error
+        self._described[namespace] = known
+        return known
+
+
+class _Caller:
+    """Makes the calls of one tool, with what it asks of its callers."""
+
+    def __init__(self, server: RemoteToolserver, credential: Credential | None) -> None:
+        self._server = server
+        self._credential = credential
+
+    def __call__(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        return self._server._call(name, args, kwargs, self._credential)
+
+    def names(self, namespace: str) -> list[str]:
+        """What is below a namespace: methods, and tools further down."""
+        below = f"{namespace}." if namespace else ""
+        found = {
+            tool[len(below) :].partition(".")[0]
+            for tool in self._server.tools()
+            if tool.startswith(below) and tool != below
+        }
+        # A namespace on the way to a tool has no methods of its own.
+        with contextlib.suppress(ToolserverError):
+            found |= set(self._server._methods(namespace))
+        return sorted(found - {""})
+
+
+#: The short way: ``connect("http://localhost:4334/")``.
+connect = RemoteToolserver

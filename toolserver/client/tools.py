@@ -1,0 +1,123 @@
+"""Objects that stand for remote tools and their methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from toolserver.client.typed import Hints
+
+__all__ = ["Caller", "RemoteMethod", "RemoteTool"]
+
+
+class Caller(Protocol):
+    """What makes the calls of a remote tool."""
+
+    def __call__(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Make a call.
+
+        Args:
+            name: Full name of the method.
+            args: Positional arguments.
+            kwargs: Named arguments.
+        """
+
+    def names(self, namespace: str) -> list[str]:
+        """What is below a namespace: methods, and tools further down.
+
+        Args:
+            namespace: Its dotted name.
+        """
+
+
+class _Named:
+    """Something remote, with a name, and more of it behind each dot.
+
+    All names that begin without an underscore belong to the remote side.
+    """
+
+    __slots__ = ("_caller", "_hints", "_name")
+
+    def __init__(self, caller: Caller, name: str, hints: Hints | None = None) -> None:
+        self._caller = caller
+        self._name = name
+        self._hints = hints
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("_"):
+            # No remote name does; copying and inspecting ask for many of these.
+            raise AttributeError(name)
+        return RemoteMethod(self._caller, _join(self._name, name), self._hints)
+
+    def __getitem__(self, key: str) -> RemoteTool:
+        """The tool that a factory makes for a key."""
+        if not isinstance(key, str):
+            raise TypeError(f"key: got {key!r}, expected text")
+        return RemoteTool(self._caller, _join(self._name, key))
+
+    # With keys that are text there is nothing to count through.
+    __iter__ = None
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._caller.names(self._name))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name}>"
+
+
+class RemoteTool(_Named):
+    """A tool of a remote server; its attributes are its methods.
+
+    ``tool["key"]`` is the tool that a factory makes for a key, ``dir(tool)`` what the
+    server tells of its methods.
+
+    Args:
+        caller: Makes the calls.
+        name: Dotted name of the tool.
+        hints: Types of the results; by default they stay plain.
+    """
+
+    __slots__ = ()
+
+
+class RemoteMethod(_Named):
+    """A method of a remote tool, or a namespace on the way to one.
+
+    Args:
+        caller: Makes the calls.
+        name: Full name.
+        hints: Types of the results of the tool's methods.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the method.
+
+        Args:
+            *args: Positional arguments.
+            **kwargs: Named arguments.
+
+        Returns:
+            The result.
+
+        Raises:
+            ToolserverError: The call has failed; of a class of `toolserver.errors`.
+            TransportError: There was no answer.
+        """
+        result = self._caller(self._name, args, kwargs)
+        if self._hints is None:
+            return result
+        return self._hints.convert(self._name.rpartition(".")[2], result)
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        found = super().__getattr__(name)
+        # What is further down is no method of the class.
+        found._hints = None
+        return found
+
+
+def _join(namespace: str, name: str) -> str:
+    return f"{namespace}.{name}" if namespace else name

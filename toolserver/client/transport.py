@@ -1,0 +1,273 @@
+"""Sends requests by a session of requests: time-outs, retries, bounded answers."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from toolserver import __version__
+from toolserver.client.codecs import Answer, Outgoing
+from toolserver.client.failures import (
+    AnswerError,
+    AnswerTimeout,
+    ConnectionFailed,
+    TransportError,
+)
+from toolserver.client.unixsocket import UnixAdapter
+
+__all__ = ["Options", "Transport"]
+
+_SCHEMES = ("http", "https", "http+unix")
+_PIECE = 65536
+#: Connections that are kept open, for as many calls at the same time.
+_KEPT = 64
+#: Seconds before the second attempt; each further one waits twice as long.
+_BACKOFF = 0.1
+
+
+@dataclass(frozen=True)
+class Options:
+    """How requests are sent.
+
+    Attributes:
+        basic: Name and password for Basic authentication (RFC 7617).
+        timeout: Seconds for a call with all its attempts; None for no bound.
+        retries: Further attempts after failures that have done nothing.
+        verify: Whether certificates are checked, or a file of those to trust.
+        cert: File of the client's own certificate and key, or a file of each.
+        proxies: URLs of proxies by scheme; None for those of the environment.
+        headers: Further header fields of each request.
+        max_answer: Size of an answer, bytes, decompressed.
+    """
+
+    basic: tuple[str, str] | None = None
+    timeout: float | None = 60.0
+    retries: int = 2
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+    proxies: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    max_answer: int = 64 * 1024 * 1024
+
+
+class Transport:
+    """The way to one server; may be used by any number of threads or greenlets.
+
+    Args:
+        url: Address of the server, ``http+unix:///path`` for a Unix socket.
+        options: How requests are sent.
+
+    Raises:
+        ValueError: The address is none.
+    """
+
+    def __init__(self, url: str, options: Options) -> None:
+        self.url = url
+        self._options = options
+        self._session = session = requests.Session()
+        scheme, path = _check_url(url)
+        if scheme == "http+unix":
+            self._base = "http://localhost"
+            session.mount("http://", UnixAdapter(path))
+            session.trust_env = False
+        else:
+            self._base = url.partition("?")[0].rstrip("/")
+            adapter = HTTPAdapter(pool_maxsize=_KEPT)
+            session.mount(f"{scheme}://", adapter)
+            # What is said here is not to be changed by the environment.
+            session.trust_env = options.proxies is None
+        session.auth = _basic(options.basic)
+        session.verify = options.verify
+        session.cert = options.cert
+        session.proxies.update(options.proxies or {})
+        session.headers["User-Agent"] = f"toolserver/{__version__}"
+        session.headers.update(options.headers)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def send(self, request: Outgoing, is_repeatable: Callable[[], bool]) -> Answer:
+        """Send a request and wait for the answer.
+
+        Args:
+            request: The request.
+            is_repeatable: Tells whether it does no harm to send it twice; only asked
+                when that matters.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ConnectionFailed: There was no connection, or it broke.
+            AnswerTimeout: There was no answer in time.
+            AnswerError: The answer is too large, or cannot be read.
+        """
+        options = self._options
+        deadline = None
+        if options.timeout is not None:
+            deadline = time.monotonic() + options.timeout
+        attempt = 0
+        while True:
+            wait = _BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+            is_last = attempt >= options.retries
+            try:
+                answer = self._exchange(request, deadline)
+            except ConnectionFailed as error:
+                if is_last or (error.is_sent and not is_repeatable()):
+                    raise
+            else:
+                told = _told_wait(answer)
+                if is_last or told is None:
+                    return answer
+                wait = max(wait, told)
+                if deadline is not None and time.monotonic() + wait > deadline:
+                    return answer
+            if deadline is not None:
+                wait = min(wait, max(0.0, deadline - time.monotonic()))
+            time.sleep(wait)
+            attempt += 1
+
+    def _exchange(self, request: Outgoing, deadline: float | None) -> Answer:
+        remaining = None
+        if deadline is not None:
+            # Zero would mean not to wait at all.
+            remaining = max(0.001, deadline - time.monotonic())
+        try:
+            response = self._session.request(
+                "GET" if request.body is None else "POST",
+                self._base + request.path,
+                data=request.body,
+                headers=dict(request.headers),
+                timeout=remaining,
+                allow_redirects=False,
+                stream=True,
+            )
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            raise self._failure(error, is_sent=_was_sent(error)) from error
+        with response:
+            try:
+                body = b"".join(self._read(response, deadline))
+            except (requests.RequestException, HTTPError) as error:
+                raise self._failure(error, is_sent=True) from error
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(self.url, response.status_code, headers, body)
+
+    def _read(
+        self, response: requests.Response, deadline: float | None
+    ) -> Iterator[bytes]:
+        most = self._options.max_answer
+        size = 0
+        while piece := response.raw.read1(_PIECE, decode_content=True):
+            size += len(piece)
+            if size > most:
+                raise AnswerError(
+                    f"answer of more than {most} bytes",
+                    url=self.url,
+                    status=response.status_code,
+                )
+            if deadline is not None and time.monotonic() > deadline:
+                raise self._timeout()
+            yield piece
+
+    def _failure(self, error: Exception, *, is_sent: bool) -> TransportError:
+        cause = _cause_of(error)
+        if isinstance(cause, ConnectionRefusedError):
+            text = "no server answers there"
+        elif isinstance(cause, ssl.SSLError):
+            text = f"TLS: {cause.reason or cause}"
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                text = f"TLS: {cause.verify_message or cause}"
+        elif isinstance(cause, socket.gaierror):
+            text = f"the host is not known: {cause.strerror}"
+        elif _is_timeout(error, cause):
+            return self._timeout()
+        else:
+            reason = getattr(cause, "strerror", None) or str(cause)
+            text = f"{type(cause).__name__}: {reason}"
+        return ConnectionFailed(text, url=self.url, is_sent=is_sent)
+
+    def _timeout(self) -> AnswerTimeout:
+        return AnswerTimeout(
+            f"no answer within {self._options.timeout:g} s", url=self.url
+        )
+
+
+def _check_url(url: str) -> tuple[str, str]:
+    """The scheme and the path of an address."""
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as error:
+        raise ValueError(f"url: got {url!r}: {error}") from error
+    if parts.scheme not in _SCHEMES or not (
+        has_host or (parts.scheme == "http+unix" and parts.path)
+    ):
+        raise ValueError(f"url: got {url!r}, expected http://HOST:PORT/")
+    return parts.scheme, parts.path
+
+
+def _basic(pair: tuple[str, str] | None) -> AuthBase | None:
+    if pair is None:
+        return None
+    # As text requests would send it in Latin-1.
+    return HTTPBasicAuth(*(part.encode() for part in pair))
+
+
+def _told_wait(answer: Answer) -> float | None:
+    """Seconds after which a server asks to come again with what it did not do."""
+    if answer.status != 503 or (
+        # This call has been made, for as long as it may take.
+        answer.headers.get("x-rest-errorobject") == "CallTimeout"
+    ):
+        return None
+    told = answer.headers.get("retry-after", "")
+    return float(told) if told.isdecimal() else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it says has caused it, down to the first cause."""
+    pending: list[Any] = [error]
+    seen: set[int] = set()
+    while pending:
+        found = pending.pop()
+        if isinstance(found, BaseException) and id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            pending += [found.__context__, found.__cause__]
+            pending += [getattr(found, "reason", None), *found.args]
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """The error of the system that is behind one of requests."""
+    chain = list(_chain(error))
+    for found in chain:
+        if isinstance(found, (ssl.SSLError, socket.gaierror, ConnectionError)):
+            return found
+    for found in chain:
+        if isinstance(found, OSError) and not isinstance(
+            found, requests.RequestException
+        ):
+            return found
+    return chain[-1]
+
+
+def _was_sent(error: BaseException) -> bool:
+    """Whether something of a request may have got to the server."""
+    early = (NewConnectionError, ConnectTimeoutError, ssl.SSLError)
+    return not any(isinstance(found, early) for found in _chain(error))
+
+
+def _is_timeout(error: BaseException, cause: BaseException) -> bool:
+    return isinstance(cause, TimeoutError) or isinstance(error, requests.Timeout)
