@@ -137,6 +137,7 @@ class _Document:
         components = {
             "schemas": {**COMPONENTS["schemas"], **self._schemas.definitions()},
             "responses": COMPONENTS["responses"],
+            "headers": COMPONENTS["headers"],
             "securitySchemes": dict(security_schemes),
         }
         # Nobody has to: tools decide, and a name may come from the address, too.

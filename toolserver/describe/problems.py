@@ -45,6 +45,11 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "429": {"Retry-After": _SECONDS},
     "503": {"Retry-After": _SECONDS},
 }
+#: What tells of a failure beside its body.
+_ALWAYS = {
+    "X-REST-Errorobject": {"description": "The class of the error.", **_TEXT_FIELD},
+    "X-REST-Errordetail": {"description": "What went wrong.", **_TEXT_FIELD},
+}
 _USUAL = {
     "400": "The request, or an argument, is malformed, missing or unknown.",
     "401": "The tool wants to know who calls.",
@@ -65,13 +70,14 @@ _BODY = ("408", "413", "415")
 
 
 def _response(status: str, text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    return {
         "description": text,
+        "headers": {
+            **{name: {"$ref": f"#/components/headers/{name}"} for name in _ALWAYS},
+            **_FIELDS.get(status, {}),
+        },
         "content": {kind: {"schema": schema} for kind, schema in _CONTENT.items()},
     }
-    if status in _FIELDS:
-        found["headers"] = _FIELDS[status]
-    return found
 
 
 def _name(status: str) -> str:
@@ -105,6 +111,7 @@ COMPONENTS: dict[str, dict[str, Any]] = {
             ],
         }
     },
+    "headers": _ALWAYS,
     "responses": {
         _name(status): _response(status, text) for status, text in _USUAL.items()
     },
