@@ -455,6 +455,15 @@ class TestReading:
         assert call("<first>1</first><x>5</x>", "extra") == ([1], {"x": 5})
         sent = "<extra><item><key>k v</key><value>5</value></item></extra>"
         assert call(sent, "extra") == ([], {"first": None, "k v": 5})
+        item = "<item><key>{}</key><value>5</value></item>"
+        for content in (
+            "<x>1</x><x>2</x>",
+            f"<x>1</x><extra>{item.format('x')}</extra>",
+            f"<extra>{item.format('x') * 2}</extra>",
+            f"<extra>{item.format('first')}</extra><first>1</first>",
+        ):
+            with pytest.raises(InvalidParams, match="given twice"):
+                call(content, "extra")
         for content, message in (
             ("<rest>1</rest>", "first: missing"),
             ("<first>1</first><rest>1</rest>", "second: missing"),

@@ -27,7 +27,7 @@ from toolserver.protocols.soap_names import (
     Version,
 )
 from toolserver.protocols.soap_reader import Readers
-from toolserver.protocols.soap_untyped import Reader, read_any
+from toolserver.protocols.soap_untyped import Reader, read_any, read_map
 from toolserver.protocols.xmltext import escape
 from toolserver.types import Kind
 
@@ -118,7 +118,6 @@ class Binding:
         args: list[Any] = []
         rest: list[Any] = []
         named: dict[str, Any] = {}
-        extra: dict[str, Any] = {}
         for child in operation:
             namespace, _, tag = child.tag.rpartition("}")
             name = from_xml_name(tag)
@@ -127,20 +126,18 @@ class Binding:
                 is_encoded = True
             read = self._readers.get(name)
             if read is not None:
-                if name in named:
-                    raise InvalidParams(f"{name}: given twice")
-                named[name] = read(child)
+                _put(named, name, read(child))
             elif name == self._rest:
                 rest.append(self._read_rest(child))
             elif name == self._extra:
-                for key, value in _read_pairs(child, self._read_extra):
-                    extra[key] = value
+                for key, value in read_map(child, self._read_extra).items():
+                    _put(named, key, value)
             elif namespace in _TYPE_NAMESPACES or (
                 (is_encoded or not namespace) and _MADE_UP.fullmatch(name)
             ):
                 args.append(self._reader_at(len(args))(child))
             else:
-                extra[name] = self._read_extra(child)
+                _put(named, name, self._read_extra(child))
         if not args:
             # In the order of the method, as far as there is no gap: so parameters
             # that have no name for callers get their values, too.
@@ -154,8 +151,6 @@ class Binding:
         if rest:
             self._complete(args, named)
             args += rest
-        if extra:
-            named.update(extra)
         return (args, named), is_encoded
 
     def _reader_at(self, index: int) -> Reader:
@@ -226,7 +221,7 @@ class Binding:
         return "".join(pieces).encode()
 
 
-def _read_pairs(element: Element, read_value: Reader) -> list[tuple[str, Any]]:
-    return [
-        (item[0].text or "", read_value(item[1])) for item in element if len(item) == 2
-    ]
+def _put(named: dict[str, Any], name: str, value: Any) -> None:
+    if name in named:
+        raise InvalidParams(f"{name[:60]}: given twice")
+    named[name] = value
