@@ -276,6 +276,11 @@ def test_arguments_of_post_are_in_a_json_body_or_a_form(paths):
     assert in_json["properties"]["tags"]["type"] == ["array", "null"]
     form = body["content"]["application/x-www-form-urlencoded"]
     assert form["encoding"] == {"item": {"contentType": "application/json"}}
+    assert form["schema"]["properties"]["count"] == {
+        "type": "integer",
+        "description": "How many.",
+        "default": 1,
+    }
     assert "parameters" not in paths["/shop/buy"]["post"]
 
 

@@ -221,17 +221,18 @@ def _form(
     *,
     has_files: bool = False,
 ) -> dict[str, Any]:
+    told = parse_docstring(spec.doc).parameters
     properties: Schema = {}
     encoding = {}
     for each in left:
-        if has_files and _takes_file(each):
-            properties[each.name] = _file_schema(each.type)
-            continue
         text = text_of(schemas, each.type)
-        properties[each.name] = text.schema
-        if text.is_json:
+        schema = _with_default(text.schema, each)
+        if has_files and _takes_file(each):
+            schema = _file_schema(each.type)
+        elif text.is_json:
             encoding[each.name] = {"contentType": _JSON}
-    schema: Schema = {"type": "object", "properties": properties}
+        properties[each.name] = _with_text(schema, told.get(each.name, ""))
+    schema = {"type": "object", "properties": properties}
     if required:
         schema["required"] = required
     schema["additionalProperties"] = False
@@ -262,8 +263,8 @@ def _with_default(schema: Schema, parameter: Parameter) -> Schema:
     return schema if default is UNKNOWN else {**schema, "default": default}
 
 
-def _with_text(parameter: dict[str, Any], text: str) -> dict[str, Any]:
-    return {**parameter, "description": text} if text else parameter
+def _with_text(told: dict[str, Any], text: str) -> dict[str, Any]:
+    return {**told, "description": text} if text else told
 
 
 def _responses(
