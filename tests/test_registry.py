@@ -125,3 +125,22 @@ def test_registering_the_same_class_again_replaces_it():
 def test_what_is_no_tool_cannot_be_registered(wrong):
     with pytest.raises(TypeError, match="register: "):
         register(*wrong)
+
+
+class Crawlers(StandardTool):
+    @rest("GET", name="/robots.txt")
+    def robots(self, request):
+        return "User-agent: *"
+
+
+def test_a_path_of_the_server_goes_with_its_tool():
+    registry = Registry()
+    old = registry.add(Crawlers(), "crawlers")
+    assert registry.fixed("/robots.txt") is old
+    before = registry.generation
+    new = registry.prepare(Crawlers(), "crawlers")
+    registry.swap([old], [new])
+    assert registry.fixed("/robots.txt") is new
+    assert registry.generation > before
+    registry.swap([new], [])
+    assert registry.fixed("/robots.txt") is None
