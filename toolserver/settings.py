@@ -161,7 +161,7 @@ class Limits(_Section, frozen=True):
     ] = 65536
     json_depth: Annotated[int, _doc("Nesting of JSON (400).", ge=1, le=500)] = 64
     batch: Annotated[
-        int, _doc("Calls in one JSON-RPC batch or XML-RPC multicall.", ge=1)
+        int, _doc("Calls of one request: batches and multicalls, altogether.", ge=1)
     ] = 100
     xml_depth: Annotated[int, _doc("Nesting of XML.", ge=1, le=200)] = 64
     xml_elements: Annotated[int, _doc("Elements in one XML document.", ge=1)] = 100_000

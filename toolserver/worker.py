@@ -412,7 +412,12 @@ class Worker:
             JSONRPC(settings.limits),
             *codecs,
         ]
-        self._rpc = RPC(self.dispatcher, protocols, logs_calls=settings.log.rpc)
+        self._rpc = RPC(
+            self.dispatcher,
+            protocols,
+            max_calls=settings.limits.batch,
+            logs_calls=settings.log.rpc,
+        )
         self.services.prefixes = self._rpc.prefixes
         static = settings.static
         self._gateway = Gateway(

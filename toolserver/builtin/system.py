@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolserver.batches import claim_calls, in_turns
 from toolserver.calls import Call
 from toolserver.contracts import invariant_texts
 from toolserver.entries import Target
@@ -176,11 +177,13 @@ class SystemTool(InternalTool):
         Returns:
             For each call a list with its result, or a fault with ``faultCode`` and
             ``faultString``.
+
+        Raises:
+            InvalidRequest: There are too many of them, with the other calls of the same
+                request.
         """
-        most = services().settings.limits.batch
-        if len(calls) > most:
-            raise InvalidParams(f"calls: got {len(calls)}, expected at most {most}")
-        return [self._call_one(call) for call in calls]
+        claim_calls(len(calls), services().settings.limits.batch, "calls")
+        return [self._call_one(call) for call in in_turns(calls)]
 
     def _call_one(self, call: dict[str, Any]) -> Any:
         name = call.get("methodName")

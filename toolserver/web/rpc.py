@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from toolserver.batches import claim_calls, in_turns
 from toolserver.calls import Call, Outcome
 from toolserver.cors import CORS
 from toolserver.dispatcher import Dispatcher
@@ -34,6 +35,7 @@ class RPC:
         dispatcher: The door for calls.
         codecs: The protocols; of several with one prefix the last one holds.
         origins: Origins of web pages that may make calls, besides the server's own.
+        max_calls: How many calls one request may make.
         logs_calls: Whether each call and its outcome are logged.
     """
 
@@ -43,6 +45,7 @@ class RPC:
         codecs: Iterable[RPCProtocol],
         *,
         origins: Iterable[str] = (),
+        max_calls: int,
         logs_calls: bool = False,
     ) -> None:
         self._dispatcher = dispatcher
@@ -54,6 +57,7 @@ class RPC:
             for prefix, codec in self._codecs.items()
         }
         self._origins = frozenset(origins)
+        self._max_calls = max_calls
         self._logs_calls = logs_calls
 
     @property
@@ -102,8 +106,7 @@ class RPC:
                     call.name = f"{namespace}.{call.name}"
         if origin is not None:
             return self._answer_shared(codec, request, calls, origin)
-        make = self._log_call if self._logs_calls else self._dispatcher.call
-        return self._encode(codec, request, [make(call) for call in calls])
+        return self._encode(codec, request, self._make(calls))
 
     def _describe(
         self, codec: RPCProtocol, request: Request, namespace: str
@@ -151,11 +154,20 @@ class RPC:
             if not found and call.error is None:
                 raise _not_shared()
             sharing += found
-        make = self._log_call if self._logs_calls else self._dispatcher.call
-        answer = self._encode(codec, request, [make(call) for call in calls])
+        answer = self._encode(codec, request, self._make(calls))
         if not sharing:
             return answer
         return share(request, min(sharing, key=lambda cors: cors.credentials), answer)
+
+    def _make(self, calls: list[Call]) -> list[Outcome]:
+        make = self._log_call if self._logs_calls else self._dispatcher.call
+        if len(calls) < 2:
+            return [make(call) for call in calls]
+        try:
+            claim_calls(len(calls), self._max_calls, "batch")
+        except ToolserverError as error:
+            return [Outcome(Call(""), error=error)]
+        return [make(call) for call in in_turns(calls)]
 
     def _encode(
         self, codec: RPCProtocol, request: Request, outcomes: list[Outcome]
