@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from toolserver.contexts import Context, bind
 from toolserver.errors import StartError
 from toolserver.linewriter import LineWriter, reopen_all
-from toolserver.logs import AccessLog, ErrorLog, Logs, escape
+from toolserver.logs import AUDIT, AccessLog, ErrorLog, Logs, escape
 from toolserver.message import Headers, Request
 from toolserver.settings import LogSettings
 
@@ -318,6 +318,21 @@ def test_logs_of_a_server(tmp_path):
     assert "written" in (tmp_path / "error.log").read_text()
     assert "not written" not in (tmp_path / "error.log").read_text()
     assert (tmp_path / "access.log").read_text().startswith("unix: - - [")
+
+
+def test_who_is_refused_stands_in_the_audit_log_alone(tmp_path):
+    logs = Logs(tmp_path, LogSettings(level="error"), to_terminal=False)
+    try:
+        logging.getLogger(AUDIT).info("account ann: added")
+        logging.getLogger(AUDIT).warning("refused %s", "1.2.3.4\nforged")
+    finally:
+        logs.close()
+    lines = (tmp_path / "audit.log").read_text().splitlines()
+    assert [line.partition(" toolserver.audit: ")[2] for line in lines] == [
+        "account ann: added",
+        "refused 1.2.3.4\\x0aforged",
+    ]
+    assert "ann" not in (tmp_path / "error.log").read_text()
 
 
 def test_logs_without_access_log(tmp_path):

@@ -34,11 +34,14 @@ from toolserver.entries import BoundWrapper, Target
 from toolserver.errors import (
     ApplicationError,
     CallTimeout,
+    Forbidden,
     MethodNotFound,
     Signal,
     ToolFault,
     ToolserverError,
+    Unauthenticated,
 )
+from toolserver.logs import AUDIT
 from toolserver.nativethreads import ThreadSlots
 from toolserver.registry import Registry
 from toolserver.transactions import start_clock
@@ -46,6 +49,7 @@ from toolserver.transactions import start_clock
 __all__ = ["Dispatcher"]
 
 log = logging.getLogger("toolserver.calls")
+audit = logging.getLogger(AUDIT)
 
 
 class Dispatcher:
@@ -195,6 +199,8 @@ class Dispatcher:
         Returns:
             The error itself where it is meant for callers, else a `ToolFault`.
         """
+        if isinstance(error, (Forbidden, Unauthenticated)):
+            audit.warning("refused %s: %s", target.name, error.message)
         # A tool's code that raises MethodNotFound has failed in a call of its own.
         if isinstance(error, ToolserverError) and not isinstance(error, MethodNotFound):
             return error

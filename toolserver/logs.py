@@ -1,4 +1,4 @@
-r"""The error log and the access log.
+r"""The error log, the access log and the audit log.
 
 What came from the network cannot forge a line: control characters, line ends, quotes
 and all that is not ASCII are written as ``\xNN``, and long fields are cut.
@@ -18,8 +18,10 @@ from toolserver.linewriter import LineWriter
 from toolserver.message import Request
 from toolserver.settings import LogSettings
 
-__all__ = ["AccessLog", "ErrorLog", "Logs", "escape"]
+__all__ = ["AUDIT", "AccessLog", "ErrorLog", "Logs", "escape"]
 
+#: The logger of what the audit log has: who was refused, whose accounts have changed.
+AUDIT = "toolserver.audit"
 #: Length of a field that came from the network.
 FIELD = 1024
 #: Length of the message of an error, and of its traceback.
@@ -238,6 +240,13 @@ class Logs:
             lines = LineWriter(folder / "access.log", report_to=errors)
             self._writers.append(lines)
             self.access = AccessLog(lines, settings.format)
+        audit = LineWriter(folder / "audit.log", report_to=errors)
+        self._writers.append(audit)
+        self._audit_handler = ErrorLog(audit)
+        audit_log = logging.getLogger(AUDIT)
+        audit_log.addHandler(self._audit_handler)
+        audit_log.setLevel(logging.INFO)
+        audit_log.propagate = False
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(settings.level.upper())
@@ -247,6 +256,9 @@ class Logs:
         """Write what is left, and leave `logging` as it was."""
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._handler)
+        audit_log = logging.getLogger(AUDIT)
+        audit_log.removeHandler(self._audit_handler)
+        audit_log.propagate = True
         # The error log last: the others report their losses to it.
         for writer in reversed(self._writers):
             writer.close()

@@ -336,6 +336,39 @@ def test_refusals_are_written_down(serve, caplog):
     assert "secret" not in caplog.text
 
 
+def test_refused_calls_are_written_down(serve, caplog):
+    with serve(**FILES) as server:
+        ask(server, "/club/enter")
+        ask(server, "/who/edit", ("bob", "bob's"))
+        # Being left out of a list is no refusal.
+        ask(server, "/API/")
+    refusals = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "toolserver.audit"
+    ]
+    assert refusals == [
+        "refused club.enter: authentication needed",
+        "refused who.edit: bob may not do this",
+    ]
+
+
+def test_changed_accounts_are_written_down(serve, tmp_path, caplog):
+    caplog.set_level("INFO", "toolserver.audit")
+    with serve(**FILES):
+        write(tmp_path, passwd=f"ann:{BOB}\ncat:{ANN}\n", groups="all:cat\n")
+        wait_until(lambda: "groups of cat: added" in caplog.text)
+    told = [record.getMessage() for record in caplog.records]
+    for expected in (
+        "account ann: changed",
+        "account bob: deleted",
+        "account cat: added",
+        "groups of ann: deleted",
+    ):
+        assert expected in told
+    assert ANN not in caplog.text
+
+
 def test_without_files_nothing_is_judged(serve):
     with serve() as server:
         assert not server.worker._access.is_active

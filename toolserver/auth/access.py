@@ -11,7 +11,7 @@ Nothing of the body is read for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gevent
@@ -23,11 +23,12 @@ from toolserver.auth.hosts import HostList, parse_hosts
 from toolserver.auth.watched import WatchedFile
 from toolserver.errors import Forbidden, Unauthenticated
 from toolserver.home import Home
+from toolserver.logs import AUDIT
 from toolserver.message import Request
 
 __all__ = ["Access"]
 
-log = logging.getLogger("toolserver.audit")
+log = logging.getLogger(AUDIT)
 
 #: How often the files are looked at, seconds.
 _INTERVAL = 0.5
@@ -96,9 +97,12 @@ class Access:
     def _keep_watching(self) -> None:
         while True:
             gevent.sleep(_INTERVAL)
+            accounts, groups = self._passwd.value, self._groups.value
             changed = [file for file in self._files if file.refresh()]
             if changed:
                 self._arrange()
+                _tell_changes("account", accounts, self._passwd.value)
+                _tell_changes("groups of", groups, self._groups.value)
 
     def _arrange(self) -> None:
         # Without accounts, Basic credentials are the business of who serves them.
@@ -153,3 +157,13 @@ class Access:
         first = found[0]
         groups = self._groups.value.get(first.client, frozenset())
         return first, groups.union(*(identity.groups for identity in found))
+
+
+def _tell_changes(
+    what: str, before: Mapping[str, object], now: Mapping[str, object]
+) -> None:
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if old != new:
+            done = "added" if old is None else "deleted" if new is None else "changed"
+            log.info("%s %s: %s", what, name, done)
