@@ -37,6 +37,7 @@ COMMANDS = {
     "wsdl": ("wsdl", "Print the WSDL document of a tool."),
     "passwd": ("accounts", "Set the password of an account, or list the accounts."),
     "groups": ("accounts", "List the groups and their members, or change them."),
+    "keygen": ("keys", "Make a key pair for a client, or for the server."),
     "config": ("homes", "Show the settings in force and where they were set."),
 }
 
