@@ -68,6 +68,13 @@ def test_too_many_fields_are_refused():
         _ = request.query
 
 
+def test_the_number_of_values_of_json_is_bounded():
+    limits = Limits(json_values=3)
+    assert Request(content=b"[1,2]", limits=limits).json() == [1, 2]
+    with pytest.raises(ParseError, match="more than 3 values"):
+        Request(content=b"[1,2,3]", limits=limits).json()
+
+
 def test_json_is_strict():
     with pytest.raises(ParseError):
         Request(content=b'{"a": 1, "a": 2}').json()

@@ -169,6 +169,57 @@ def test_brackets_in_text_have_no_depth():
         assert strictjson.decode(body) == json.loads(body)
 
 
+def count_values(value):
+    if isinstance(value, dict):
+        return 1 + sum(map(count_values, value.values()))
+    if isinstance(value, list):
+        return 1 + sum(map(count_values, value))
+    return 1
+
+
+@given(text=containers(containers(STRINGS | NUMBERS) | LITERALS | STRINGS))
+def test_values_are_counted(text):
+    try:
+        value = strictjson.decode(text.encode(), max_values=1000)
+    except ParseError:
+        return
+    count = count_values(value)
+    assert strictjson.decode(text.encode(), max_values=count) is not None
+    if count > 1:
+        with pytest.raises(ParseError, match=f"more than {count - 1} values"):
+            strictjson.decode(text.encode(), max_values=count - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "[]," * 100 + "1]",
+        "[" + "{ }," * 100 + "1]",
+        "[" + "0," * 100 + "1]",
+        '["' + '","' * 100 + '"]',
+        r'["\\' + r'","\\' * 100 + '"]',
+        "{" + '"a":1,' * 100 + '"b":1}',
+    ],
+)
+def test_values_are_bounded(text):
+    with pytest.raises(ParseError, match="more than 100 values"):
+        strictjson.decode(text.encode(), max_values=100)
+
+
+@pytest.mark.parametrize(
+    "text", ['"' + ",[{" * 100 + '"', '"' + r"\"," * 100 + '"', r'"\\,\\[", ' * 9]
+)
+def test_what_looks_like_values_in_text_is_none(text):
+    whole = f"[{text.rstrip(', ')}]".encode()
+    assert strictjson.decode(whole, max_values=10) == json.loads(whole)
+
+
+def test_a_complaint_reads_as_a_sentence():
+    with pytest.raises(ParseError) as caught:
+        strictjson.decode(b"[1 2]")
+    assert caught.value.message == "not valid JSON: expected ',' or ']' (byte 3)"
+
+
 def test_many_containers_side_by_side_have_no_depth():
     assert strictjson.decode(b"[" + b"[]," * 1000 + b"{}]")
 

@@ -298,12 +298,16 @@ class Request(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             Plain values.
 
         Raises:
-            ParseError: It is not well-formed, repeats a key or is nested too deep.
+            ParseError: It is not well-formed, repeats a key or passes a bound.
         """
         found = self.notes.get("json")
         if found is None:
             found = self.notes["json"] = (
-                strictjson.decode(self.body, max_depth=self.limits.json_depth),
+                strictjson.decode(
+                    self.body,
+                    max_depth=self.limits.json_depth,
+                    max_values=self.limits.json_values,
+                ),
             )
         return found[0]
 

@@ -160,6 +160,7 @@ class Limits(_Section, frozen=True):
         int, _doc("Size past which an uploaded file goes to disk.", ge=0)
     ] = 65536
     json_depth: Annotated[int, _doc("Nesting of JSON (400).", ge=1, le=500)] = 64
+    json_values: Annotated[int, _doc("Values in one JSON text (400).", ge=1)] = 100_000
     batch: Annotated[
         int, _doc("Calls of one request: batches and multicalls, altogether.", ge=1)
     ] = 100

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from typing import Any
 
 import msgspec
@@ -30,31 +31,36 @@ _OPENING = frozenset(b"[{")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def decode(text: bytes, *, max_depth: int = 64) -> Any:
+def decode(text: bytes, *, max_depth: int = 64, max_values: int = sys.maxsize) -> Any:
     """Read one JSON value.
 
     Args:
         text: UTF-8; a byte order mark in front is ignored (RFC 8259, section 8.1).
         max_depth: How deep containers may be nested.
+        max_values: How many values there may be, containers and their members; by
+            default any number.
 
     Returns:
         Plain values.
 
     Raises:
         ParseError: Not well-formed, a key repeated within one object, nested
-            deeper than `max_depth`, or a number that has no value here: beyond
-            the range of a double, or of more than 4300 digits.
+            deeper than `max_depth`, more than `max_values`, or a number that has
+            no value here: beyond the range of a double, or of more than 4300 digits.
     """
     if text.startswith(_BYTE_ORDER_MARK):
         text = text[len(_BYTE_ORDER_MARK) :]
-    if text.count(b"[") + text.count(b"{") > max_depth:
-        _check_depth(text, max_depth)
+    containers = text.count(b"[") + text.count(b"{")
+    if containers + text.count(b",") >= max_values:
+        _check_count(text, max_values)
     try:
         value = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ParseError(f"not valid JSON: {_lower_first(str(error))}") from error
+        raise ParseError(f"not valid JSON: {_reason(error)}") from error
     except RecursionError as error:
         raise ParseError(f"JSON nested deeper than {max_depth}") from error
+    if containers > max_depth:
+        _check_depth(text, max_depth)
     if not _has_all_colons(text, value):
         _check_keys(text, value)
     return value
@@ -83,7 +89,8 @@ def encode(value: Any) -> bytes:
     return text
 
 
-def _lower_first(text: str) -> str:
+def _reason(error: Exception) -> str:
+    text = str(error).removeprefix("JSON is malformed: ")
     return text[:1].lower() + text[1:]
 
 
@@ -120,9 +127,25 @@ def _count_keys(value: Any) -> int:
 
 
 def _without_strings(text: bytes) -> bytes:
+    """A text with a quote in the place of each string."""
     if b"\\" not in text:
-        return b"".join(text.split(b'"')[::2])
-    return _STRING.sub(b"", text)
+        return b'"'.join(text.split(b'"')[::2])
+    return _STRING.sub(b'"', text)
+
+
+def _check_count(text: bytes, max_values: int) -> None:
+    """Refuse a text of too many values before anything is made of them."""
+    # Each value may have a key, and each of these texts has two quotes. More of them
+    # cannot be right, and would take long to be told apart.
+    quotes = text.count(b'"') - text.count(b'\\"')
+    if quotes <= 4 * max_values:
+        structure = _without_strings(text).translate(None, b" \t\r\n")
+        # Members are behind a comma, or are the first ones of their container.
+        members = sum(map(structure.count, (b",", b"[", b"{")))
+        empty = structure.count(b"[]") + structure.count(b"{}")
+        if members - empty < max_values:
+            return
+    raise ParseError(f"JSON of more than {max_values} values")
 
 
 def _check_depth(text: bytes, max_depth: int) -> None:

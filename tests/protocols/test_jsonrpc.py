@@ -224,6 +224,16 @@ def test_a_batch_is_bounded():
     assert got["error"]["message"] == "batch: got 4 calls, expected at most 3"
 
 
+def test_the_number_of_values_is_bounded():
+    codec = JSONRPC(Limits(json_values=10))
+    message = {"jsonrpc": "2.0", "method": "sum", "params": [1] * 5, "id": 1}
+    assert answer(message, codec)["result"] == 5
+    message["params"].append(1)
+    got = answer(message, codec)
+    assert got["error"]["code"] == -32700
+    assert got["error"]["message"] == "JSON of more than 10 values"
+
+
 def test_depth_is_bounded():
     codec = JSONRPC(Limits(json_depth=4))
     text = b'{"jsonrpc": "2.0", "method": "echo", "params": [%s], "id": 1}'

@@ -33,7 +33,7 @@ class JSONRPC:
     Errors are sent with HTTP status 200, notifications are answered with 204.
 
     Args:
-        limits: Bounds for the depth of JSON and the size of a batch.
+        limits: Bounds for the depth and the values of JSON and the size of a batch.
     """
 
     prefix = "JSONRPC"
@@ -42,6 +42,7 @@ class JSONRPC:
 
     def __init__(self, limits: Limits) -> None:
         self._max_depth = limits.json_depth
+        self._max_values = limits.json_values
         self._max_batch = limits.batch
 
     def decode(self, request: Request) -> list[Call]:
@@ -54,10 +55,12 @@ class JSONRPC:
             The calls; one that is not valid carries its error.
 
         Raises:
-            ParseError: The body is not JSON, or ambiguous, or nested too deep.
+            ParseError: The body is not JSON, or ambiguous, or passes a bound.
             InvalidRequest: A batch is empty or too large.
         """
-        message = strictjson.decode(request.body, max_depth=self._max_depth)
+        message = strictjson.decode(
+            request.body, max_depth=self._max_depth, max_values=self._max_values
+        )
         if type(message) is not list:
             return [_read_call(message)]
         if not message:

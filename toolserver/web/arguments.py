@@ -18,6 +18,7 @@ from toolserver.errors import InvalidParams, ToolserverError
 from toolserver.forms import UploadedFile
 from toolserver.message import Fields, Request
 from toolserver.methods import MethodSpec, Parameter
+from toolserver.settings import Limits
 from toolserver.types import Kind, Type
 
 __all__ = ["UnsupportedMediaType", "read_arguments"]
@@ -54,15 +55,16 @@ def read_arguments(request: Request, spec: MethodSpec) -> Arguments:
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     if request.rest:
-        args = _from_path(request.rest, spec)
+        args = _from_path(request, spec)
     if request.query_string:
-        _add_fields(kwargs, request.query, parameters, spec)
+        _add_fields(kwargs, request.query, parameters, spec, request.limits)
     if request.content and request.method not in ("GET", "HEAD"):
         args += _add_body(kwargs, request, parameters, spec)
     return args, kwargs
 
 
-def _from_path(elements: Sequence[str], spec: MethodSpec) -> list[Any]:
+def _from_path(request: Request, spec: MethodSpec) -> list[Any]:
+    elements = request.rest
     if len(elements) > spec.positional and spec.rest is None:
         taken = spec.positional or "no"
         raise InvalidParams(f"path: got {len(elements)} elements, expected {taken}")
@@ -73,7 +75,9 @@ def _from_path(elements: Sequence[str], spec: MethodSpec) -> list[Any]:
         parameter = spec.parameters[index] if index < spec.positional else spec.rest
         if parameter is None:  # ruled out above
             break
-        args.append(_from_text(parameter.type, [element], parameter.name))
+        args.append(
+            _from_text(parameter.type, [element], parameter.name, request.limits)
+        )
     return args
 
 
@@ -82,6 +86,7 @@ def _add_fields(
     fields: Fields,
     parameters: Mapping[str, Parameter],
     spec: MethodSpec,
+    limits: Limits,
 ) -> None:
     for name in fields:
         if name in kwargs:
@@ -92,7 +97,7 @@ def _add_fields(
             # Refused by the call path, which knows the likely spelling.
             kwargs[name] = values[0]
         else:
-            kwargs[name] = _from_text(parameter.type, values, name)
+            kwargs[name] = _from_text(parameter.type, values, name, limits)
 
 
 def _add_body(
@@ -104,7 +109,7 @@ def _add_body(
     """Add what the body gives by name; what it gives by position."""
     media_type = request.media_type
     if media_type in _FORMS:
-        _add_fields(kwargs, request.form, parameters, spec)
+        _add_fields(kwargs, request.form, parameters, spec, request.limits)
         for name in request.files:
             if name in kwargs:
                 raise _given_twice(name)
@@ -131,7 +136,7 @@ def _add_body(
     return []
 
 
-def _from_text(type_: Type, values: list[str], name: str) -> Any:
+def _from_text(type_: Type, values: list[str], name: str, limits: Limits) -> Any:
     """The value of a parameter that was given as text, once or several times."""
     kind = type_.kind
     if kind is Kind.STR or kind is Kind.ANY:
@@ -139,7 +144,7 @@ def _from_text(type_: Type, values: list[str], name: str) -> Any:
             raise InvalidParams(f"{name}: given {len(values)} times, expected once")
         return values[0]
     if kind in _STRUCTURED and len(values) == 1 and values[0][:1] in ("{", "["):
-        found = _from_json(type_, values[0], name)
+        found = _from_json(type_, values[0], name, limits)
         if found is not None:
             return found
     if kind in _SEQUENCES or (len(values) > 1 and _has_sequence(type_)):
@@ -149,14 +154,16 @@ def _from_text(type_: Type, values: list[str], name: str) -> Any:
     return convert(type_, values[0], name, lax=True)
 
 
-def _from_json(type_: Type, text: str, name: str) -> Any:
+def _from_json(type_: Type, text: str, name: str, limits: Limits) -> Any:
     """A value that a text gives as JSON; None if it may be meant otherwise.
 
     It is left as plain as it is, for the call path to convert like other JSON.
     """
     must_be_json = type_.kind in (Kind.MAP, Kind.RECORD)
     try:
-        value = strictjson.decode(text.encode())
+        value = strictjson.decode(
+            text.encode(), max_depth=limits.json_depth, max_values=limits.json_values
+        )
         if not must_be_json:
             convert(type_, value, name)
     except (ToolserverError, UnicodeEncodeError):
