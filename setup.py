@@ -29,6 +29,7 @@ setup(
         "markdown-it-py>=4.0",
         "multipart>=2.0",
         "requests>=2.34",
+        "urllib3>=2.3",
     ],
     extras_require={
         "compress": [

@@ -29,7 +29,7 @@ def test_there_is_none(running):
     done = ask(running, "openapi", "shop.order")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "Error: HTTP 404: no tool 'shop.order', did you mean 'shop.orders'?\n"
+        "Error: NotFound (-32004): no tool 'shop.order', did you mean 'shop.orders'?\n"
     )
 
 

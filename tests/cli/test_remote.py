@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from toolserver.client import PROTOCOLS
+
 from .conftest import ask, run, status
 
 
@@ -19,6 +21,10 @@ from .conftest import ask, run, status
         (["shop.orders.place", "book", "--json"], '"1 book"\n'),
         (["shop.orders.place", "--protocol", "RPC2", "book", "2"], "2 book\n"),
         (["shop.orders.place", "--protocol", "rest", "item=book"], "1 book\n"),
+        (["shop.orders.place", "book", "count=2"], "2 book\n"),
+        (["shop.orders.place", "--protocol", "RPC2", "item=a", "count=2"], "2 a\n"),
+        (["shop.orders.place", "--protocol", "SOAP", "book", "count=2"], "2 book\n"),
+        (["shop.orders.place", "--protocol", "REST", "book"], "1 book\n"),
     ],
 )
 def test_call(running, words, out):
@@ -34,13 +40,13 @@ def test_call_as_a_process(running):
     assert failed.err == "Error: ValueError (-32500): no way\n"
 
 
-@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "REST"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_call_with_a_list_as_result(running, protocol):
     done = ask(running, "call", "shop.orders.sizes", "--protocol", protocol)
     assert json.loads(done.out) == [1, 2]
 
 
-@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "REST"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_failure_is_one_line(running, protocol):
     done = ask(running, "call", "shop.orders.fail", "--protocol", protocol)
     assert (done.code, done.out) == (1, "")
@@ -54,14 +60,15 @@ def test_failure_is_one_line(running, protocol):
         (["shop.orders.plac"], 1, "MethodNotFound (-32601): no method"),
         (["shop.orders.place"], 1, "InvalidParams (-32602): item: missing"),
         (["shop.orders.place", "book", "many"], 1, "InvalidParams (-32602): count: "),
-        (["shop.orders.place", "a", "count=1"], 2, "all by position or all by name"),
+        (["shop.orders.place", "a", "item=b"], 1, "given twice, by position and by"),
         (["shop.orders.place", "item=a", "item=b"], 2, "item: given twice"),
         (
-            ["shop.orders.place", "--protocol", "RPC2", "item=a"],
-            2,
-            "XML-RPC has no named arguments",
+            ["shop.orders.place", "--protocol", "RPC2", "itme=a"],
+            1,
+            "InvalidParams (-32602): itme: given by name, but",
         ),
-        (["shop.orders.place", "--protocol", "REST", "a"], 2, "by name: NAME=VALUE"),
+        (["a.b", "--url", "ftp://h/"], 2, "url: got 'ftp://h/', expected http://"),
+        (["a.b", "--ca", "/no/such/file"], 1, "/no/such/file: no file of certificates"),
     ],
 )
 def test_faults(running, words, code, message):

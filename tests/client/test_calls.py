@@ -8,7 +8,14 @@ import uuid
 import pytest
 
 from tests.sample import Color, Compact, Faults, Line, Order, OutOfStock, Point, Types
-from toolserver import StandardTool, errors, register
+from toolserver import (
+    CRAMSettings,
+    CRAMTool,
+    OnlyRPCCRAMTool,
+    StandardTool,
+    errors,
+    register,
+)
 from toolserver.client import PROTOCOLS, RemoteFault, RemoteToolserver
 from toolserver.testing import serve
 
@@ -247,3 +254,43 @@ def test_the_test_server_gives_clients(server):
     with server.remote("SOAP") as client:
         assert client.call("sample.types.str_", "a") == "a"
     assert server.remote().call("sample.types.int_", 1) == 1
+
+
+@register("sample.guarded")
+class Guarded(OnlyRPCCRAMTool):
+    settings = CRAMSettings(secret="s3cret")
+
+    def add(self, a: int, b: int = 0) -> int:
+        return a + b
+
+
+@register("sample.half")
+class Half(CRAMTool):
+    """Asks for a token where it wants one."""
+
+    settings = CRAMSettings(secret="s3cret")
+
+    def look(self) -> str:
+        return "closed"
+
+    def open(self, token: list[str], door: int) -> str:
+        self.check_token(token)
+        return f"open {door}"
+
+
+@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "SOAP"])
+def test_challenges_are_answered_with_the_secret(protocol):
+    with serve(Guarded, Half) as server:
+        remote = server.remote(protocol)
+        guarded = remote.get_tool("sample.guarded", secret="s3cret")
+        assert guarded.add(1, 2) == 3
+        assert guarded.add(a=1, b=2) == 3
+        assert guarded.add(1, b=2) == 3
+        assert guarded.get_challenges(2)
+        half = remote.get_tool("sample.half", secret="s3cret")
+        assert half.look() == "closed"
+        assert half.open(3) == half.open(door=3) == "open 3"
+        with pytest.raises(errors.Unauthenticated, match="token: wrong"):
+            remote.get_tool("sample.guarded", secret="wrong").add(1)
+        with pytest.raises(errors.Unauthenticated):
+            remote.get_tool("sample.guarded").add(1)

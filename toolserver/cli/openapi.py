@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import urlencode
 
 import click
 
 from toolserver.cli.group import Fail
-from toolserver.cli.remote import ca_option, local_url, timeout_option, url_option
-from toolserver.cli.wire import Server
+from toolserver.cli.remote import asking, ca_option, timeout_option, url_option
 
 __all__ = ["openapi"]
 
@@ -41,9 +39,9 @@ def openapi(
     With NAMESPACE, such as shop.orders, only that of one tool. The server's own tools
     are described only if they are named.
     """
-    server = Server(url or local_url(given), timeout=timeout, ca=ca)
-    query = "" if namespace is None else urlencode({"tool": namespace})
-    sent = server.fetch("/openapi.json", query)
+    query = None if namespace is None else {"tool": namespace}
+    with asking(given, url, ca=ca, timeout=timeout) as server:
+        sent = server.fetch("/openapi.json", query)
     try:
         document = json.loads(sent)
     except ValueError as error:

@@ -5,16 +5,27 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import click
 
 from toolserver.cli.group import NOT_RUNNING, Fail
-from toolserver.cli.wire import PROTOCOLS, Server
+from toolserver.client import (
+    PROTOCOLS,
+    Protocol,
+    RemoteFault,
+    RemoteToolserver,
+    TransportError,
+)
+from toolserver.client.failures import one_line
+from toolserver.errors import ToolserverError
 from toolserver.home import Home
 from toolserver.pidfile import find_server
 
-__all__ = ["ca_option", "call", "local_url", "timeout_option", "tools", "url_option"]
+__all__ = ["asking", "ca_option", "call", "timeout_option", "tools", "url_option"]
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 
@@ -50,7 +61,7 @@ def call(
     /,
     name: str,
     arguments: tuple[str, ...],
-    protocol: str | None,
+    protocol: Protocol | None,
     url: str | None,
     ca: str,
     timeout: float,
@@ -75,8 +86,8 @@ def call(
             raise click.UsageError(f"{found[1]}: given twice")
         else:
             named[found[1]] = _value(found[2])
-    server = Server(url or local_url(given), timeout=timeout, ca=ca)
-    result = server.call(protocol or "JSONRPC", name, args, named)
+    with asking(given, url, protocol or "JSONRPC", ca=ca, timeout=timeout) as server:
+        result = server.call(name, *args, **named)
     if as_json or not isinstance(result, str):
         if result is not None or as_json:
             click.echo(json.dumps(result, ensure_ascii=False, default=_plain, indent=2))
@@ -105,13 +116,9 @@ def tools(
     Each with its methods and their signatures; with NAMESPACE only that tool, and
     what its methods are for.
     """
-    server = Server(url or local_url(given), timeout=timeout, ca=ca)
-
-    def ask(method: str, *args: Any) -> Any:
-        return server.call("JSONRPC", f"system.{method}", args, {})
-
-    names = [namespace] if namespace is not None else ask("listTools")
-    found = {name: ask("describe", name) for name in names}
+    with asking(given, url, ca=ca, timeout=timeout) as server:
+        names = [namespace] if namespace is not None else server.tools()
+        found = {name: server.describe(name) for name in names}
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
@@ -123,15 +130,63 @@ def tools(
                 click.echo(f"      {method['summary']}")
 
 
-def local_url(given: str | None) -> str:
-    """The address of the running server of a home.
+@contextmanager
+def asking(
+    given: str | None,
+    url: str | None,
+    protocol: Protocol = "JSONRPC",
+    *,
+    ca: str = "",
+    timeout: float = 60.0,
+) -> Iterator[RemoteToolserver]:
+    """Ask a server, and tell of failures as commands do.
 
     Args:
         given: The home as it was named on the command line, or None.
+        url: Address of the server; by default that of the home.
+        protocol: How calls are sent.
+        ca: File with the certificates of who is trusted; the system's by default.
+        timeout: Seconds to wait for an answer.
+
+    Yields:
+        The server.
 
     Raises:
-        Fail: It does not run.
+        Fail: It does not run, or what was asked of it has failed.
     """
+    try:
+        server = RemoteToolserver(
+            url or _local_url(given),
+            protocol,
+            timeout=timeout,
+            # Who sees the failure decides whether to try again.
+            retries=0,
+            verify=ca or True,
+            # The way to this machine's own server leads over no proxy.
+            proxies=None if url else {},
+        )
+    except ValueError as error:
+        raise Fail(str(error), 2) from error
+    with server:
+        try:
+            yield server
+        except TransportError as error:
+            raise Fail(str(error)) from error
+        except ToolserverError as error:
+            raise Fail(_told(error)) from error
+
+
+def _told(error: ToolserverError) -> str:
+    """What a server tells of a failure, on one line."""
+    kind = type(error).__name__
+    if isinstance(error, RemoteFault):
+        kind = one_line(error.kind) or "error"
+    text = one_line(error.message).removeprefix(f"{kind}: ")
+    return f"{kind} ({error.code}): {text}"
+
+
+def _local_url(given: str | None) -> str:
+    """The address of the running server of a home."""
     home = Home.find(given)
     found = find_server(home)
     if found is None or found.url is None:
@@ -150,7 +205,7 @@ def _value(text: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What XML-RPC has and JSON has not."""
+    """What other protocols have and JSON has not."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
-    return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value.isoformat()

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from toolserver.cli.group import Fail
-from toolserver.cli.remote import ca_option, local_url, timeout_option, url_option
-from toolserver.cli.wire import Server
+from toolserver.cli.remote import asking, ca_option, timeout_option, url_option
 
 __all__ = ["wsdl"]
 
@@ -38,14 +37,13 @@ def wsdl(
 
     NAMESPACE is its dotted name, such as shop.orders; the root tool's is empty.
     """
-    server = Server(url or local_url(given), timeout=timeout, ca=ca)
-    if not namespace:
-        names = server.call("JSONRPC", "system.listTools", (), {})
-        if "" not in names:
+    with asking(given, url, ca=ca, timeout=timeout) as server:
+        if not namespace and "" not in (names := server.tools()):
             raise Fail(
                 f"there is no root tool; NAMESPACE is one of {', '.join(names)}", 2
             )
-    document = server.fetch(f"/SOAP/{namespace.replace('.', '/')}".rstrip("/"), "wsdl")
+        path = f"/SOAP/{namespace.replace('.', '/')}".rstrip("/")
+        document = server.fetch(path, {"wsdl": ""})
     if output is None:
         click.echo(document, nl=False)
     else:

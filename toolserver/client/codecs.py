@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
 from toolserver import strictjson
-from toolserver.client.failures import AnswerError
+from toolserver.client.failures import AnswerError, one_line
 from toolserver.client.faults import make_error
 from toolserver.errors import ApplicationError, InvalidParams, ParseError, TooMany
 
@@ -34,8 +34,8 @@ T = TypeVar("T")
 _PROBLEM = "application/problem+json"
 #: How deep JSON of an answer may be nested: as deep as a server sends it.
 JSON_DEPTH = 250
-#: Characters of an answer that is none that are shown.
-_SHOWN = 200
+#: Bytes of an answer that is none in which there may be something to be shown.
+_SHOWN = 2000
 _STANDARD_MEMBERS = frozenset(
     {"type", "title", "status", "detail", "instance", "code", "error", "traceback"}
 )
@@ -200,21 +200,20 @@ def bad_answer(answer: Answer, reason: str = "") -> AnswerError:
         phrase = ""
     location = answer.headers.get("location")
     if location is not None and 300 <= answer.status < 400:
-        text = f"redirected to {location[:_SHOWN]!r}; give that address"
+        text = f"redirected to {location!r}; give that address"
     else:
         text = reason or _excerpt(answer) or "got no body"
+    what = "no answer of a toolserver" if answer.status < 400 else "refused"
     return AnswerError(
-        f"no answer of a toolserver: HTTP {answer.status}{phrase}: {text}",
+        f"{what}: HTTP {answer.status}{phrase}: {text}",
         url=answer.url,
         status=answer.status,
     )
 
 
 def _excerpt(answer: Answer) -> str:
-    """The beginning of a body, on one line; it may be anything."""
-    text = answer.body[: 10 * _SHOWN].decode("utf-8", "replace")
+    """The beginning of a body, which may be anything."""
+    text = answer.body[:_SHOWN].decode("utf-8", "replace")
     if "html" in answer.media_type:
         text = _TAG.sub(" ", text)
-    line = " ".join(text.split())
-    line = "".join(char if char.isprintable() else "?" for char in line)
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+    return one_line(text)

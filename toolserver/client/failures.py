@@ -6,7 +6,30 @@ tool that calls a remote one would tell its own caller of a failure that is not 
 
 from __future__ import annotations
 
-__all__ = ["AnswerError", "AnswerTimeout", "ConnectionFailed", "TransportError"]
+__all__ = [
+    "AnswerError",
+    "AnswerTimeout",
+    "ConnectionFailed",
+    "TransportError",
+    "one_line",
+]
+
+#: Characters of what others say that are shown.
+_SHOWN = 500
+
+
+def one_line(text: str) -> str:
+    """Text of a stranger, so that it can play no tricks with a terminal or a log.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Its beginning on one line.
+    """
+    line = " ".join(text[: 10 * _SHOWN].split())
+    line = "".join(char if char.isprintable() else "?" for char in line)
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
 
 
 class TransportError(OSError):
@@ -21,7 +44,7 @@ class TransportError(OSError):
     """
 
     def __init__(self, message: str, *, url: str) -> None:
-        super().__init__(f"{url}: {message}")
+        super().__init__(f"{url}: {one_line(message)}")
         self.url = url
 
 

@@ -71,6 +71,7 @@ class RemoteToolserver:
 
     Raises:
         ValueError: The address is none, or the protocol is not known.
+        FileNotFoundError: A file of certificates is not there.
     """
 
     def __init__(

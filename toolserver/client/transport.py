@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import socket
 import ssl
@@ -31,7 +33,7 @@ __all__ = ["Options", "Transport"]
 _SCHEMES = ("http", "https", "http+unix")
 _PIECE = 65536
 #: Connections that are kept open, for as many calls at the same time.
-_KEPT = 64
+_KEPT = 256
 #: Seconds before the second attempt; each further one waits twice as long.
 _BACKOFF = 0.1
 
@@ -70,6 +72,7 @@ class Transport:
 
     Raises:
         ValueError: The address is none.
+        FileNotFoundError: A file of certificates is not there.
     """
 
     def __init__(self, url: str, options: Options) -> None:
@@ -77,6 +80,7 @@ class Transport:
         self._options = options
         self._session = session = requests.Session()
         scheme, path = _check_url(url)
+        _check_files(options)
         if scheme == "http+unix":
             self._base = "http://localhost"
             session.mount("http://", UnixAdapter(path))
@@ -216,6 +220,16 @@ def _check_url(url: str) -> tuple[str, str]:
     ):
         raise ValueError(f"url: got {url!r}, expected http://HOST:PORT/")
     return parts.scheme, parts.path
+
+
+def _check_files(options: Options) -> None:
+    """Miss files of certificates now, and not only when they are used."""
+    cert = options.cert or ()
+    for name in (options.verify, *((cert,) if isinstance(cert, str) else cert)):
+        if isinstance(name, str) and not os.path.exists(name):
+            raise FileNotFoundError(
+                errno.ENOENT, "no file of certificates", os.fspath(name)
+            )
 
 
 def _basic(pair: tuple[str, str] | None) -> AuthBase | None:

@@ -12,7 +12,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 __all__ = ["UnixAdapter"]
 
-_KEPT = 64
+_KEPT = 256
 
 
 class _UnixConnection(HTTPConnection):
