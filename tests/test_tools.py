@@ -22,7 +22,7 @@ from toolserver import (
     validate,
 )
 from toolserver.errors import InvalidParams, StartError
-from toolserver.tools import describe_tool, wrappers_of
+from toolserver.toolspecs import describe_tool, wrappers_of
 
 
 def exported(cls):

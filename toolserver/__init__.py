@@ -30,19 +30,7 @@ if TYPE_CHECKING:
     from toolserver.forms import UploadedFile
     from toolserver.guards import AuthenticatedTool, require_client, require_group
     from toolserver.locks import RLock
-    from toolserver.markup.documents import xml
-    from toolserver.markup.feeds import rss
-    from toolserver.markup.pages import html
-    from toolserver.message import Request, Response, redirect
-    from toolserver.protocols.base import RPCProtocol, register_protocol
-    from toolserver.serverspace import notify, universe, wait
-    from toolserver.services import call, proxy, tool
-    from toolserver.storage import Storage
-    from toolserver.tools import (
-        InternalTool,
-        ObsoleteTool,
-        StandardTool,
-        Tool,
+    from toolserver.marks import (
         destructive,
         expose,
         hidden,
@@ -51,6 +39,15 @@ if TYPE_CHECKING:
         read_only,
         threaded,
     )
+    from toolserver.markup.documents import xml
+    from toolserver.markup.feeds import rss
+    from toolserver.markup.pages import html
+    from toolserver.message import Request, Response, redirect
+    from toolserver.protocols.base import RPCProtocol, register_protocol
+    from toolserver.serverspace import notify, universe, wait
+    from toolserver.services import call, proxy, tool
+    from toolserver.storage import Storage
+    from toolserver.tools import InternalTool, ObsoleteTool, StandardTool, Tool
     from toolserver.tuplespace import NoTuple, Space
     from toolserver.web.gateway import register_wsgi
     from toolserver.wrappers import generator, on_error, parser, rest, validate
@@ -143,16 +140,16 @@ _MODULES = {
     "toolserver.markup.documents": ("xml",),
     "toolserver.markup.feeds": ("rss",),
     "toolserver.markup.pages": ("html",),
+    "toolserver.marks": (
+        *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
+        "threaded",
+    ),
     "toolserver.message": ("Request", "Response", "redirect"),
     "toolserver.protocols.base": ("RPCProtocol", "register_protocol"),
     "toolserver.serverspace": ("notify", "universe", "wait"),
     "toolserver.services": ("call", "proxy", "tool"),
     "toolserver.storage": ("Storage",),
-    "toolserver.tools": (
-        *("InternalTool", "ObsoleteTool", "StandardTool", "Tool"),
-        *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
-        "threaded",
-    ),
+    "toolserver.tools": ("InternalTool", "ObsoleteTool", "StandardTool", "Tool"),
     "toolserver.tuplespace": ("NoTuple", "Space"),
     "toolserver.web.gateway": ("register_wsgi",),
     "toolserver.wrappers": ("generator", "on_error", "parser", "rest", "validate"),

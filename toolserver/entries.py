@@ -24,12 +24,8 @@ from toolserver.factories import (
     transaction_of,
 )
 from toolserver.methods import MethodSpec
-from toolserver.tools import (
-    Tool,
-    describe_rest_method,
-    describe_tool,
-    wrappers_of,
-)
+from toolserver.tools import Tool
+from toolserver.toolspecs import describe_rest_method, describe_tool, wrappers_of
 from toolserver.wrappers import Wrapper
 
 __all__ = ["BoundWrapper", "FactoryEntry", "Target", "ToolEntry", "make_entry"]

@@ -18,16 +18,10 @@ from typing import Any, ClassVar, final
 from toolserver.childcache import ChildCache
 from toolserver.contexts import Context, bind, current
 from toolserver.errors import NotFound, StartError
+from toolserver.marks import hidden
 from toolserver.storage import Storage
-from toolserver.tools import (
-    StandardTool,
-    Tool,
-    describe_tool,
-    has_transaction,
-    hidden,
-    overrides,
-    wrappers_of,
-)
+from toolserver.tools import StandardTool, Tool, has_transaction, overrides
+from toolserver.toolspecs import describe_tool, wrappers_of
 
 __all__ = ["FactoryTool", "TransientFactoryTool", "TransientTool"]
 

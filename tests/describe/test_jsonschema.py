@@ -23,7 +23,7 @@ from toolserver.conversion import convert
 from toolserver.describe.jsonschema import Schemas, type_schema
 from toolserver.describe.scalars import json_value
 from toolserver.errors import InvalidParams
-from toolserver.tools import describe_tool
+from toolserver.toolspecs import describe_tool
 from toolserver.types import Type
 
 T = typing.TypeVar("T")

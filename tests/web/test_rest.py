@@ -54,7 +54,7 @@ from toolserver.errors import (
     Unauthenticated,
 )
 from toolserver.message import Headers
-from toolserver.tools import describe_tool
+from toolserver.toolspecs import describe_tool
 from toolserver.web.arguments import read_arguments
 
 

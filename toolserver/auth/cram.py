@@ -7,7 +7,8 @@ from typing import Any, ClassVar, final
 
 from toolserver.auth.challenges import Challenges
 from toolserver.errors import Forbidden, InvalidParams, StartError
-from toolserver.tools import StandardTool, expose, hidden, read_only
+from toolserver.marks import expose, hidden, read_only
+from toolserver.tools import StandardTool
 from toolserver.wrappers import validate
 
 __all__ = ["CRAMSettings", "CRAMTool", "OnlyRPCCRAMTool"]

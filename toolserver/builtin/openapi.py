@@ -9,9 +9,10 @@ from typing import Any
 from toolserver import __version__, strictjson
 from toolserver.describe.openapi import Info, describe_rest
 from toolserver.entries import ToolEntry
+from toolserver.marks import expose, read_only
 from toolserver.message import Request, Response
 from toolserver.services import services
-from toolserver.tools import InternalTool, expose, read_only
+from toolserver.tools import InternalTool
 from toolserver.visibility import shown, visible
 from toolserver.wrappers import rest
 

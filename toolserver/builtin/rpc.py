@@ -10,8 +10,9 @@ from typing import Any
 from toolserver.builtin.openapi import OpenAPISettings
 from toolserver.describe.openapi import Info
 from toolserver.describe.openrpc import describe_rpc
+from toolserver.marks import expose, read_only
 from toolserver.services import services
-from toolserver.tools import InternalTool, expose, read_only
+from toolserver.tools import InternalTool
 from toolserver.visibility import shown, visible
 
 __all__ = ["RPCTool"]

@@ -13,11 +13,12 @@ from toolserver.calls import Call
 from toolserver.contracts import invariant_texts
 from toolserver.entries import Target
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
+from toolserver.marks import expose, read_only
 from toolserver.methods import MethodSpec, Parameter
 from toolserver.plain import to_plain
 from toolserver.protocols.xmlrpc_writer import write_response
 from toolserver.services import services
-from toolserver.tools import InternalTool, expose, read_only
+from toolserver.tools import InternalTool
 from toolserver.types import Kind, Type
 from toolserver.visibility import check_visible, visible
 

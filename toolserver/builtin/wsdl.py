@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from toolserver.describe.wsdl import write_wsdl
 from toolserver.entries import ToolEntry
+from toolserver.marks import expose, read_only
 from toolserver.message import Request, Response
 from toolserver.services import services
-from toolserver.tools import InternalTool, expose, read_only
+from toolserver.tools import InternalTool
 from toolserver.visibility import shown, visible
 from toolserver.wrappers import rest
 

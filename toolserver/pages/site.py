@@ -10,7 +10,8 @@ from urllib.parse import quote
 from toolserver.describe.docstrings import DocString
 from toolserver.describe.prose import RST, docformat_of
 from toolserver.methods import MethodSpec
-from toolserver.tools import Tool, describe_tool
+from toolserver.tools import Tool
+from toolserver.toolspecs import describe_tool
 
 __all__ = ["ROOT", "Site", "doc_of", "exported", "format_of"]
 

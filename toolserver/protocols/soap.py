@@ -28,7 +28,7 @@ from toolserver.protocols.soap_names import SOAP11, SOAP12, Version
 from toolserver.protocols.soap_scanner import Scanner
 from toolserver.protocols.xmltext import to_utf8
 from toolserver.settings import Limits
-from toolserver.tools import describe_tool
+from toolserver.toolspecs import describe_tool
 
 __all__ = ["SOAP"]
 

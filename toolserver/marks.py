@@ -1,0 +1,122 @@
+"""What the author of a tool says of a method, by decorators that change nothing else.
+
+A mark is kept with the function; `toolserver.toolspecs` reads it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from toolserver.methods import Limit
+
+__all__ = [
+    "destructive",
+    "expose",
+    "hidden",
+    "idempotent",
+    "limit",
+    "marks_of",
+    "read_only",
+    "threaded",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Attribute of a function that holds its marks.
+_MARKS = "__toolserver_marks__"
+
+
+def _mark(function: F, **marks: Any) -> F:
+    if not callable(getattr(function, "__func__", function)):
+        names = ", ".join(f"@{name}" for name in marks)
+        raise TypeError(f"{names}: got {function!r}, expected a method")
+    plain = getattr(function, "__func__", function)
+    setattr(plain, _MARKS, {**getattr(plain, _MARKS, {}), **marks})
+    return function
+
+
+@overload
+def expose(function: F, /) -> F: ...
+@overload
+def expose(name: str = "", /) -> Callable[[F], F]: ...
+@overload
+def expose(*, name: str) -> Callable[[F], F]: ...
+def expose(function: Any = "", /, *, name: str = "") -> Any:
+    """Export a method, under another name if one is given.
+
+    Args:
+        function: The method, where it is used without parentheses, or the name.
+        name: The name under which it is exported.
+    """
+    if callable(function):
+        return _mark(function, exported=True, name="")
+    wire_name = name or function
+    return lambda method: _mark(method, exported=True, name=wire_name)
+
+
+def hidden(function: F) -> F:
+    """Keep a method of a `StandardTool` from being exported."""
+    return _mark(function, exported=False)
+
+
+def read_only(function: F) -> F:
+    """Say that calls of a method change nothing."""
+    return _mark(function, is_read_only=True)
+
+
+def destructive(function: F) -> F:
+    """Say that calls of a method may destroy something."""
+    return _mark(function, is_destructive=True)
+
+
+def idempotent(function: F) -> F:
+    """Say that a repeated call of a method with the same arguments changes nothing."""
+    return _mark(function, is_idempotent=True)
+
+
+def threaded(function: F) -> F:
+    """Let calls of a method run in a native thread, so that they hold up no others.
+
+    For long computations and for libraries that wait without gevent. It is for calls
+    through the call path; plain calls stay plain.
+
+    Args:
+        function: The method; no generator, as what it yields is fetched by the loop.
+
+    Raises:
+        TypeError: It is a generator, or a coroutine.
+    """
+    plain = getattr(function, "__func__", function)
+    if inspect.isgeneratorfunction(plain) or inspect.iscoroutinefunction(plain):
+        raise TypeError(
+            f"@threaded: got {plain.__qualname__}, which returns no result but a "
+            "generator or a coroutine"
+        )
+    return _mark(function, is_threaded=True)
+
+
+def limit(
+    *, timeout: float | None = None, max_body: int | None = None
+) -> Callable[[F], F]:
+    """Give a method bounds of its own.
+
+    Args:
+        timeout: Seconds after which a call is ended.
+        max_body: Size of a request body, bytes.
+    """
+    bounds = Limit(timeout=timeout, max_body=max_body)
+    return lambda method: _mark(method, limit=bounds)
+
+
+def marks_of(function: Any) -> dict[str, Any]:
+    """The marks of a method.
+
+    Args:
+        function: The method, as it is found in its class or bound.
+
+    Returns:
+        A copy of its marks, which are arguments of `MethodSpec`.
+    """
+    return dict(getattr(getattr(function, "__func__", function), _MARKS, {}))
