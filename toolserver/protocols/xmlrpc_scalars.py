@@ -27,9 +27,11 @@ _BOOLEANS = {"1": True, "0": False, "true": True, "false": False}
 
 
 def _read_integer(text: str) -> int:
-    text = text.strip()
-    if _INTEGER.fullmatch(text) is None:
-        raise ValueError("an integer")
+    # Most are bare digits, which is quicker to see.
+    if not (text.isascii() and text.isdigit()):
+        text = text.strip()
+        if _INTEGER.fullmatch(text) is None:
+            raise ValueError("an integer")
     try:
         return int(text)
     except ValueError as error:  # Python's own bound on digits

@@ -113,9 +113,10 @@ def _scan(message: str, max_opened: int) -> tuple[str, list[Any]] | None:
         other,
     ) in _PIECE.findall(message, start):
         if type_:
-            if state != "struct" or name in frames[-1]:
+            frame = frames[-1]
+            if state != "struct" or name in frame:
                 return None
-            frames[-1][name] = SCALARS[type_](scalar)
+            frame[name] = scalar if type_ == "string" else SCALARS[type_](scalar)
             continue
         if tag == "value" and (inner_type or closed):
             value = SCALARS[inner_type](inner) if inner_type else content

@@ -25,6 +25,9 @@ __all__ = ["write_call", "write_fault", "write_response"]
 
 _TRUE = "<value><boolean>1</boolean></value>"
 _FALSE = "<value><boolean>0</boolean></value>"
+#: How members begin, by their names; names of results may come from strangers.
+_openings: dict[str, str] = {}
+_MOST_NAMES, _LONGEST_NAME = 1024, 64
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
@@ -100,18 +103,26 @@ def _write(value: Any, add: Callable[[str], None], keeps_none: bool) -> None:
     else:
         add("<value><struct>")
         for name, member in value.items():
+            opening = _openings.get(name) or _opening(name)
             # Most members are scalars: they are spared a call and two parts.
             write_scalar = _SCALARS.get(member.__class__)
             if write_scalar is None:
-                add(f"<member><name>{escape(name)}</name>")
+                add(opening)
                 _write(member, add, keeps_none)
                 add("</member>")
             elif member is not None or keeps_none:
-                add(
-                    f"<member><name>{escape(name)}</name>"
-                    f"{write_scalar(member)}</member>"
-                )
+                add(f"{opening}{write_scalar(member)}</member>")
         add("</struct></value>")
+
+
+def _opening(name: str) -> str:
+    """How a member begins; the records of a list have the same ones."""
+    opening = f"<member><name>{escape(name)}</name>"
+    if len(name) <= _LONGEST_NAME:
+        if len(_openings) >= _MOST_NAMES:
+            _openings.clear()
+        _openings[name] = opening
+    return opening
 
 
 def _write_nil(_: None) -> str:
