@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qsl
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +145,40 @@ def test_fields_are_parted_as_the_standard_library_does(text):
     assert {name: query.get_all(name) for name in query} == {
         name: [value for other, value in pairs if other == name] for name, _ in pairs
     }
+
+
+@pytest.mark.parametrize("piece", ["%41", "%c3%a9", "a%zz%", "%", "é+%e2x", "%%41"])
+@pytest.mark.parametrize("shift", range(3))
+def test_long_fields_are_decoded_like_short_ones(piece, shift):
+    text = f"x={'.' * shift}{piece * 20_000}&y=%41"
+    form = Request(
+        content=text.encode(),
+        headers=Headers([("Content-Type", "application/x-www-form-urlencoded")]),
+    ).form
+    assert dict(form) == dict(parse_qsl(text, keep_blank_values=True))
+
+
+@pytest.mark.parametrize("fields", [1, 1000])
+def test_others_get_a_turn_while_fields_are_decoded(fields):
+    text = "&".join(["x=" + "%41" * (300_000 // fields)] * fields)
+    request = Request(
+        content=text.encode(),
+        headers=Headers([("Content-Type", "application/x-www-form-urlencoded")]),
+    )
+    turns = 0
+
+    def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    counting = gevent.spawn(count)
+    try:
+        assert len("".join(request.form.get_all("x"))) == 300_000
+    finally:
+        counting.kill()
+    assert turns > 20
 
 
 def test_fields_show_themselves():
