@@ -326,6 +326,7 @@ def test_calls_can_be_copied(server, method, expected):
     # What `look` takes over REST is its parser's business.
     assert ("curl" in found) is (method != "look")
     assert {"curl, JSON-RPC", "Python, xmlrpc.client", "Python, zeep"} <= set(found)
+    assert next(each for each in found if "Python" in each) == "Python, toolserver"
     for label, code in found.items():
         done = run(label, code)
         assert done.returncode == 0, (label, code, done.stderr)

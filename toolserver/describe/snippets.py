@@ -79,6 +79,9 @@ def snippets(
     found = []
     if "POST" in verbs:
         found.append(Snippet("curl", _curl(spec, address, arguments, verbs)))
+    if "JSONRPC" in prefixes:
+        found.append(Snippet("Python, toolserver", _client(spec, address, arguments)))
+    if "POST" in verbs:
         found.append(Snippet("Python, requests", _requests(spec, address, arguments)))
     if "JSONRPC" in prefixes:
         found.append(Snippet("curl, JSON-RPC", _jsonrpc(spec, address, arguments)))
@@ -121,6 +124,23 @@ def _jsonrpc(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> s
     return _post(f"{address.server}JSONRPC", {**call, "params": arguments})
 
 
+def _client(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
+    tool = repr(address.namespace)
+    if spec.unlocked is not None:
+        # The client makes the token.
+        tool += ", secret='…'"
+        arguments = {key: arguments[key] for key in arguments if key != "token"}
+    method = f"tool.{spec.name}"
+    if not _is_name(spec.name):
+        method = f"getattr(tool, {spec.name!r})"
+    return (
+        "import toolserver\n\n"
+        f"with toolserver.connect({address.server!r}) as server:\n"
+        f"    tool = server.get_tool({tool})\n"
+        f"    print({method}({_by_name(arguments)}))"
+    )
+
+
 def _requests(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
     url = address.url(spec.name)
     given = f", json={arguments!r}" if arguments else ""
@@ -147,15 +167,17 @@ def _xmlrpc(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> st
 
 def _zeep(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
     wsdl = f"{address.server}WSDL/{quote(address.namespace)}"
-    if all(map(_is_name, arguments)):
-        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-    else:
-        given = f"**{arguments!r}"
     return (
         "import zeep\n\n"
         f"client = zeep.Client({wsdl!r})\n"
-        f"print(client.service[{spec.name!r}]({given}))"
+        f"print(client.service[{spec.name!r}]({_by_name(arguments)}))"
     )
+
+
+def _by_name(arguments: dict[str, Any]) -> str:
+    if all(map(_is_name, arguments)):
+        return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    return f"**{arguments!r}"
 
 
 def _is_name(text: str) -> bool:
