@@ -83,9 +83,13 @@ class PidFile:
         except BaseException:
             os.close(self.descriptor)
             raise
-        os.ftruncate(self.descriptor, 0)
         pid = os.getpid()
-        os.pwrite(self.descriptor, f"{pid}\n{_start_time(pid)}\n".encode(), 0)
+        try:
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, f"{pid}\n{_start_time(pid)}\n".encode(), 0)
+        except OSError as error:
+            os.close(self.descriptor)
+            raise StartError(f"{self._path}: {error.strerror}") from error
 
     def _lock(self, home: Home) -> None:
         deadline = time.monotonic() + _UNCLEAR_S
@@ -153,11 +157,17 @@ def write_state(home: Home, state: State) -> None:
     Args:
         home: The home.
         state: What to tell.
+
+    Raises:
+        StartError: It cannot be written.
     """
     path = _state_path(home)
     draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    try:
+        draft.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        raise StartError(f"{draft}: {error.strerror}") from error
 
 
 def pid_path(home: Home) -> Path:

@@ -22,6 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -184,7 +185,9 @@ class _ServerProcess:
             self._stopping.wait()
         else:
             self._wait_for_good_change(watch, worker)
-        write_state(self._home, replace(state, phase="stopping"))
+        # A full disk keeps no server from stopping.
+        with suppress(StartError):
+            write_state(self._home, replace(state, phase="stopping"))
         worker.stop()
         log.info("stopped")
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import requests
+from gevent.monkey import is_module_patched
 
 from toolserver.calls import Call
 from toolserver.client import Protocol, RemoteToolserver
@@ -181,8 +182,16 @@ def serve(
         The running server.
 
     Raises:
-        StartError: A class is not registered, or the server cannot start.
+        StartError: A class is not registered, the server cannot start, or the process
+            is not patched for gevent.
     """
+    if not is_module_patched("socket"):
+        # The server would wait in its own way: no request would ever be answered.
+        raise StartError(
+            "the process is not patched for gevent: run pytest with "
+            "'-p toolserver.pytest_plugin', or import toolserver.pytest_plugin first "
+            "in conftest.py"
+        )
     sections: dict[str, Any] = {
         key: dict(value) for key, value in (config or {}).items()
     }

@@ -27,6 +27,79 @@ def test_new_tool_runs_and_passes_its_test(home):
     assert ask(home, "call", "shop.articles.greet", "Ann").out == "Hello Ann!\n"
 
 
+def test_its_test_passes_with_nothing_but_pytest(tmp_path):
+    ask(tmp_path, "init")
+    ask(tmp_path, "new", "shop.articles")
+    for where, arguments in ((tmp_path, []), (tmp_path / "tests", ["-W", "error"])):
+        tested = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+                *arguments,
+            ],
+            cwd=where,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert "4 passed" in tested.stdout, tested.stdout + tested.stderr
+
+
+def test_a_test_in_an_unpatched_process_says_so(tmp_path):
+    ask(tmp_path, "init")
+    ask(tmp_path, "new", "a")
+    (tmp_path / "pytest.ini").unlink()
+    (tmp_path / "tests" / "conftest.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path / 'tools')!r})\n"
+    )
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert tested.returncode == 1
+    assert "StartError: the process is not patched for gevent" in tested.stdout
+    assert "-p toolserver.pytest_plugin" in tested.stdout
+
+
+def test_new_takes_no_namespace_that_is_taken(tmp_path):
+    ask(tmp_path, "init")
+    (tmp_path / "tools" / "mine.py").write_text(
+        "import toolserver\n\n\n"
+        '@toolserver.register("shop.orders")\n'
+        "class Orders(toolserver.StandardTool): ...\n"
+    )
+    done = ask(tmp_path, "new", "shop.orders")
+    assert done.code == 1
+    assert done.err == (
+        f"Error: 'shop.orders' is taken by a tool in {tmp_path}/tools/mine.py\n"
+    )
+    assert not (tmp_path / "tools" / "shop_orders.py").exists()
+
+
+def test_new_says_what_a_namespace_looks_like(tmp_path):
+    done = ask(tmp_path, "new", "shop.9x")
+    assert done.code == 2
+    assert "each beginning with a letter" in done.err
+
+
+def test_new_leaves_no_half_written_file(tmp_path):
+    ask(tmp_path, "init")
+    done = subprocess.run(
+        [
+            *("bash", "-c", 'ulimit -f 0; exec "$@"', "bash"),
+            *(sys.executable, "-m", "toolserver", "--home", tmp_path, "new", "a"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == f"Error: {tmp_path}/tools/a.py: File too large\n"
+    assert not (tmp_path / "tools" / "a.py").exists()
+
+
 def test_new_never_overwrites(tmp_path):
     ask(tmp_path, "init")
     assert ask(tmp_path, "new", "a").code == 0

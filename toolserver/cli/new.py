@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import keyword
 import re
@@ -92,6 +93,9 @@ def test_settings_change_it():
 _CONFTEST = '''\
 """What all tests of this home share."""
 
+# Where ../pytest.ini is not read: it patches the process for gevent.
+import toolserver.pytest_plugin  # noqa: F401, I001, RUF100  # for what it does
+
 import sys
 from pathlib import Path
 
@@ -99,6 +103,15 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(HOME / "tools"), str(HOME / "lib")]
 '''
+
+
+#: Patches the process for gevent before plugins of others are imported.
+_PYTEST = """\
+[pytest]
+addopts = -p toolserver.pytest_plugin
+"""
+#: Where pytest may be configured already.
+_PYTEST_FILES = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 @click.command()
@@ -113,12 +126,15 @@ def new(given: str | None, name: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise click.BadParameter(
             f"got {name!r}, expected letters, digits and underscores, in parts joined "
-            "by dots"
+            "by dots, each beginning with a letter"
         )
     if name.partition(".")[0] in RESERVED:
         raise click.BadParameter(f"{name!r} belongs to the server")
     home = Home.find(given)
     home.check()
+    taken = _find_tool(home.tools, name)
+    if taken is not None:
+        raise StartError(f"{name!r} is taken by a tool in {taken}")
     module = name.replace(".", "_").lower()
     # The file must not hide a module that others import.
     if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
@@ -140,13 +156,45 @@ def new(given: str | None, name: str) -> None:
     conftest = tests / "conftest.py"
     if not conftest.exists():
         files[conftest] = _CONFTEST
+    if not any((home.path / file).exists() for file in _PYTEST_FILES):
+        files[home.path / "pytest.ini"] = _PYTEST
     for file, text in files.items():
         _write(file, text)
         click.echo(f"wrote {file}")
 
 
+def _find_tool(folder: Path, namespace: str) -> Path | None:
+    """The file below a folder that registers a tool under a namespace."""
+    for file in sorted(folder.rglob("*.py")):
+        try:
+            tree = ast.parse(file.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        if any(_registers(node, namespace) for node in ast.walk(tree)):
+            return file
+    return None
+
+
+def _registers(node: ast.AST, namespace: str) -> bool:
+    if not (isinstance(node, ast.Call) and node.args):
+        return False
+    name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+    given = node.args[0]
+    return (
+        name == "register"
+        and isinstance(given, ast.Constant)
+        and given.value == namespace
+    )
+
+
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(exist_ok=True)
     # "x": whoever made the file in the meantime keeps it, too.
-    with file.open("x", encoding="utf-8") as stream:
-        stream.write(text)
+    stream = file.open("x", encoding="utf-8")
+    try:
+        with stream:
+            stream.write(text)
+    except OSError as error:
+        # Half a file would be in the way of the next attempt.
+        file.unlink()
+        raise StartError(f"{file}: {error.strerror}") from error
