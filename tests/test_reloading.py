@@ -255,9 +255,9 @@ def test_a_file_that_offers_more_than_tools_asks_for_a_new_start(
 ):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr("toolserver.web.gateway.registered", [])
-    monkeypatch.setattr("toolserver.worker.applications", gateway.registered)
+    monkeypatch.setattr("toolserver.assembly.applications", gateway.registered)
     monkeypatch.setattr("toolserver.protocols.base.registered", [])
-    monkeypatch.setattr("toolserver.worker.codecs", base.registered)
+    monkeypatch.setattr("toolserver.assembly.codecs", base.registered)
     before = list(declared)
     declared.clear()
     home = toolserver.testing.Home(tmp_path)

@@ -1,57 +1,35 @@
-"""One server process: the only module that knows all the parts.
-
-It builds them from the settings, joins them, starts and stops them.
-"""
+"""One server process: its parts are made, started in order, and stopped again."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from toolserver import loader
+from toolserver.assembly import assemble
 from toolserver.auth.access import Access
 from toolserver.auth.base import registered as authenticators
-from toolserver.builtin.api import API
-from toolserver.builtin.catalog import BUILTIN
-from toolserver.builtin.wsdl import WSDLTool
 from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
 from toolserver.declarations import Declaration, declared
 from toolserver.dispatcher import Dispatcher
-from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.http.certificates import server_context
 from toolserver.http.transport import HTTPServer
 from toolserver.lifecycle import Lifecycle
 from toolserver.message import Request
-from toolserver.protocols.base import RPCProtocol
-from toolserver.protocols.base import registered as codecs
-from toolserver.protocols.jsonrpc import JSONRPC
-from toolserver.protocols.soap import SOAP
-from toolserver.protocols.xmlrpc import XMLRPC
-from toolserver.registry import Registry
 from toolserver.reloading import ToolReloader
 from toolserver.serverspace import Universe
 from toolserver.services import Services, install
 from toolserver.settings import Settings
-from toolserver.tools import Tool
-from toolserver.toolsettings import tool_settings
+from toolserver.toolbuilder import ToolBuilder
 from toolserver.watchdog import Watchdog
 from toolserver.web.app import App
-from toolserver.web.gateway import Gateway, configured
-from toolserver.web.gateway import registered as applications
-from toolserver.web.hosts import HostCheck
-from toolserver.web.proxies import Proxies
-from toolserver.web.rest import REST
-from toolserver.web.rpc import RPC
-from toolserver.web.static import StaticFiles
 
 __all__ = ["Worker"]
 
@@ -82,13 +60,10 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.home = home
-        self._configuration = configuration
         self._access_log = access_log
         self._tools = tools
-        self.registry = Registry(
-            call_timeout=settings.server.call_timeout or None,
-            checks_contracts=self._checks_contracts,
-        )
+        self._builder = ToolBuilder(settings, home, configuration)
+        self.registry = self._builder.registry
         self.dispatcher = Dispatcher(
             self.registry,
             tells_exceptions=settings.errors.detail == "message",
@@ -125,14 +100,20 @@ class Worker:
     def urls(self) -> list[tuple[str, str]]:
         """What to show of the server when it has started: labels and addresses."""
         base = self.url.rstrip("/")
+        rpc, gateway = self._assembly.rpc, self._assembly.gateway
         found = [
             (entry.namespace or "/", base + entry.path)
             for entry in sorted(self.registry, key=lambda entry: entry.namespace)
             if not entry.is_builtin
         ]
-        protocols = [(prefix, f"{base}/{prefix}") for prefix in self._rpc.prefixes]
-        mounted = [(mount, f"{base}{mount}/") for mount in self._gateway.mounts]
+        protocols = [(prefix, f"{base}/{prefix}") for prefix in rpc.prefixes]
+        mounted = [(mount, f"{base}{mount}/") for mount in gateway.mounts]
         return [("server", f"{base}/"), *protocols, *found, *mounted]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of tools, the first one going before the others."""
+        return self._builder.folders
 
     def start(self) -> None:
         """Load the tools, run their hooks, and accept requests.
@@ -207,8 +188,7 @@ class Worker:
         Args:
             files: The files; of a package, its folder.
         """
-        offering = self._gateway.modules | {type(codec).__module__ for codec in codecs}
-        fixed = {name.partition(".")[0] for name in offering}
+        fixed = {name.partition(".")[0] for name in self._assembly.modules}
         loaded = {
             path.resolve()
             for name, path in loader.tool_files(self.folders).items()
@@ -239,7 +219,7 @@ class Worker:
             self.registry,
             self._lifecycle,
             self.services.part(Chains),
-            self._make_entry,
+            self._builder.make_entry,
             lambda: self.http.wait_for_running(timeout),
         )
         return reloader.reload(name, known)
@@ -272,168 +252,20 @@ class Worker:
         self.dispatcher.threads.close()
         install(None, self.services)
 
-    @property
-    def folders(self) -> list[Path]:
-        """The folders of tools, the first one going before the others."""
-        settings = self.settings.tools
-        found = [self.home.tools]
-        found += [self.home.path / folder for folder in settings.folders]
-        return [*found, Path(settings.shared)] if settings.shared else found
-
     def _build(self) -> App:
+        chains = self.services.part(Chains)
         if self._tools is None:
-            settings = self.settings.tools
-            loader.load_tools(self.folders, library=self.home.lib)
-            if self.home.wsgi.is_dir():
-                loader.load_tools([self.home.wsgi], library=self.home.lib)
-            loader.load_modules(settings.modules, entry_points=settings.entry_points)
-        if self._tools is None:
-            self.services.part(Chains).adopt(declared_chains)
-            self._fill_registry(declared)
+            self._builder.load()
+            chains.adopt(declared_chains)
+            self._builder.add(declared)
         else:
             given = list(self._tools)
             modules = {declaration.cls.__module__ for declaration in given}
-            self.services.part(Chains).adopt(declared_chains, modules)
-            self._fill_registry(given)
-        return self._build_app()
-
-    def _tell_started(self) -> None:
-        self._access.watch()
-        self._has_started = True
-        self._tell("system.worker.start", os.getpid())
-
-    def _tell(self, chain: str, value: str | int) -> None:
-        """Run one of the server's own chains."""
-        with bind(Context(services=self.services)):
-            Chain(chain, type(value), self.services.part(Chains)).run(value)
-
-    def _fill_registry(self, declarations: Iterable[Declaration]) -> None:
-        for declaration in self._with_builtin(list(declarations)):
-            self.registry.add(
-                self._make_tool(declaration),
-                declaration.namespace,
-                source=declaration.source,
-                options=declaration.options,
-                is_builtin=_is_builtin(declaration),
-            )
-        self._check_contracts_only()
-        known = {entry.namespace for entry in self.registry}
-        for namespace in self.settings.tool:
-            if namespace not in known:
-                likely = difflib.get_close_matches(namespace, known, 1)
-                hint = f", did you mean {likely[0]!r}?" if likely else ""
-                where = ""
-                if self._configuration is not None:
-                    where = f"{self._configuration.origin('tool', namespace)}: "
-                raise StartError(f'{where}[tool."{namespace}"]: no such tool{hint}')
-
-    def _with_builtin(self, declarations: list[Declaration]) -> list[Declaration]:
-        """Add the server's own tools, as far as nothing takes their place."""
-        omitted = self.settings.tools.omit
-        for namespace in omitted:
-            if namespace not in BUILTIN:
-                raise StartError(
-                    f"tools.omit: got {namespace!r}, expected one of "
-                    f"{', '.join(sorted(BUILTIN))}"
-                )
-        replaced = {each.namespace for each in declarations if _is_builtin(each)}
-        own = [
-            Declaration(cls, namespace, {}, "the server")
-            for namespace, cls in BUILTIN.items()
-            if namespace not in replaced and namespace not in omitted
-        ]
-        return own + declarations
-
-    def _make_tool(self, declaration: Declaration) -> Tool:
-        cls, namespace = declaration.cls, declaration.namespace
-        try:
-            tool = cls()
-        except TypeError as error:
-            raise StartError(
-                f"{declaration.source}: {cls.__name__} cannot be made: {error}"
-            ) from error
-        tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
-        tool._home = self.home
-        tool.settings = self._settings_of(cls.settings, namespace)
-        # Some tell which section of the configuration is theirs.
-        tool.namespace = namespace
-        tool._check_settings()
-        return tool
-
-    def _make_entry(self, declaration: Declaration) -> ToolEntry:
-        return self.registry.prepare(
-            self._make_tool(declaration),
-            declaration.namespace,
-            source=declaration.source,
-            options=declaration.options,
-            is_builtin=_is_builtin(declaration),
-        )
-
-    def _checks_contracts(self, namespace: str) -> bool:
-        server = self.settings.server
-        if not server.contracts_only:
-            return server.contracts
-        return server.contracts and any(
-            _is_below(namespace, only) for only in server.contracts_only
-        )
-
-    def _check_contracts_only(self) -> None:
-        known = [entry.namespace for entry in self.registry]
-        for only in self.settings.server.contracts_only:
-            # What a factory makes later is below the factory.
-            if not any(_is_below(n, only) or _is_below(only, n) for n in known):
-                raise StartError(
-                    f"server.contracts_only: {only!r} is the name of no tool, and "
-                    "none is below it"
-                )
-
-    def _settings_of(self, declared_settings: Any, namespace: str) -> Any:
-        if declared_settings is None and namespace not in self.settings.tool:
-            return None
-        return tool_settings(
-            declared_settings,
-            namespace,
-            self.settings.tool.get(namespace, {}),
-            self._configuration,
-        )
-
-    def _build_app(self) -> App:
-        settings = self.settings
+            chains.adopt(declared_chains, modules)
+            self._builder.add(given)
         self._access.load()
-        wsdl = self.registry.of_class(WSDLTool)
-        pages = self.registry.of_class(API)
-        protocols: list[RPCProtocol] = [
-            XMLRPC(settings.limits, settings.xmlrpc),
-            SOAP(
-                settings.limits,
-                self.registry.target,
-                wsdl.namespace if wsdl is not None else None,
-            ),
-            JSONRPC(settings.limits),
-            *codecs,
-        ]
-        self._rpc = RPC(
-            self.dispatcher,
-            protocols,
-            max_calls=settings.limits.batch,
-            logs_calls=settings.log.rpc,
-        )
-        self.services.prefixes = self._rpc.prefixes
-        static = settings.static
-        self._gateway = Gateway(
-            [*applications, *configured(settings.wsgi.applications)]
-        )
-        return App(
-            self.services,
-            access=self._access,
-            proxies=Proxies(settings.server.trusted_proxies),
-            hosts=HostCheck(settings.server),
-            rpc=self._rpc,
-            rest=REST(self.registry, self.dispatcher, settings=settings),
-            static=StaticFiles(self.home.www, static) if static.enabled else None,
-            gateway=self._gateway or None,
-            start=pages.path if pages is not None else "",
-        )
+        self._assembly = assemble(self.services, self._access, self.home)
+        return self._assembly.app
 
     def _warn(self) -> None:
         server = self.settings.server
@@ -447,12 +279,12 @@ class Worker:
         if server.debug and not loopback:
             log.warning("server.debug shows tracebacks to everybody who asks")
 
+    def _tell_started(self) -> None:
+        self._access.watch()
+        self._has_started = True
+        self._tell("system.worker.start", os.getpid())
 
-def _is_builtin(declaration: Declaration) -> bool:
-    """Whether a tool is one of the server's own, or takes the place of one."""
-    own = BUILTIN.get(declaration.namespace)
-    return own is not None and issubclass(declaration.cls, own)
-
-
-def _is_below(namespace: str, top: str) -> bool:
-    return namespace == top or namespace.startswith(f"{top}.")
+    def _tell(self, chain: str, value: str | int) -> None:
+        """Run one of the server's own chains."""
+        with bind(Context(services=self.services)):
+            Chain(chain, type(value), self.services.part(Chains)).run(value)

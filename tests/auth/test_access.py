@@ -115,7 +115,7 @@ def serve(tmp_path, monkeypatch):
     monkeypatch.setattr(base, "registered", [])
     monkeypatch.setattr("toolserver.worker.authenticators", base.registered)
     monkeypatch.setattr(gateway, "registered", [])
-    monkeypatch.setattr("toolserver.worker.applications", gateway.registered)
+    monkeypatch.setattr("toolserver.assembly.applications", gateway.registered)
 
     def serve(config=None, **files):
         write(tmp_path, **files)

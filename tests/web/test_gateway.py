@@ -27,7 +27,7 @@ from toolserver.web import gateway
 def _forgotten(monkeypatch):
     """What a test registers goes with it."""
     monkeypatch.setattr(gateway, "registered", [])
-    monkeypatch.setattr("toolserver.worker.applications", gateway.registered)
+    monkeypatch.setattr("toolserver.assembly.applications", gateway.registered)
 
 
 def flask_app():

@@ -1,0 +1,95 @@
+"""What answers requests: the application, joined from its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolserver.auth.access import Access
+from toolserver.builtin.api import API
+from toolserver.builtin.wsdl import WSDLTool
+from toolserver.home import Home
+from toolserver.protocols.base import RPCProtocol
+from toolserver.protocols.base import registered as codecs
+from toolserver.protocols.jsonrpc import JSONRPC
+from toolserver.protocols.soap import SOAP
+from toolserver.protocols.xmlrpc import XMLRPC
+from toolserver.services import Services
+from toolserver.web.app import App
+from toolserver.web.gateway import Gateway, configured
+from toolserver.web.gateway import registered as applications
+from toolserver.web.hosts import HostCheck
+from toolserver.web.proxies import Proxies
+from toolserver.web.rest import REST
+from toolserver.web.rpc import RPC
+from toolserver.web.static import StaticFiles
+
+__all__ = ["Assembly", "assemble"]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The application, and those of its parts that are asked for.
+
+    Attributes:
+        app: Answers requests.
+        rpc: The RPC protocols.
+        gateway: The WSGI applications.
+        modules: The names of the modules that offer protocols and applications.
+    """
+
+    app: App
+    rpc: RPC
+    gateway: Gateway
+    modules: frozenset[str]
+
+
+def assemble(services: Services, access: Access, home: Home) -> Assembly:
+    """Join the parts of the application when all tools are in the registry.
+
+    Args:
+        services: What contexts offer to tools; learns the prefixes of the protocols.
+        access: Tells who is calling, and who may not.
+        home: The folders of the server.
+
+    Returns:
+        The application with its parts.
+
+    Raises:
+        StartError: A WSGI application that the settings name cannot be had.
+    """
+    settings = services.settings
+    registry, dispatcher = services.registry, services.dispatcher
+    wsdl = registry.of_class(WSDLTool)
+    pages = registry.of_class(API)
+    protocols: list[RPCProtocol] = [
+        XMLRPC(settings.limits, settings.xmlrpc),
+        SOAP(
+            settings.limits,
+            registry.target,
+            wsdl.namespace if wsdl is not None else None,
+        ),
+        JSONRPC(settings.limits),
+        *codecs,
+    ]
+    rpc = RPC(
+        dispatcher,
+        protocols,
+        max_calls=settings.limits.batch,
+        logs_calls=settings.log.rpc,
+    )
+    services.prefixes = rpc.prefixes
+    static = settings.static
+    gateway = Gateway([*applications, *configured(settings.wsgi.applications)])
+    app = App(
+        services,
+        access=access,
+        proxies=Proxies(settings.server.trusted_proxies),
+        hosts=HostCheck(settings.server),
+        rpc=rpc,
+        rest=REST(registry, dispatcher, settings=settings),
+        static=StaticFiles(home.www, static) if static.enabled else None,
+        gateway=gateway or None,
+        start=pages.path if pages is not None else "",
+    )
+    modules = gateway.modules | {type(codec).__module__ for codec in codecs}
+    return Assembly(app, rpc, gateway, frozenset(modules))
