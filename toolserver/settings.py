@@ -106,6 +106,28 @@ class AuthSettings(_Section, frozen=True):
     basic: Annotated[
         bool, _doc("Judge names and passwords (RFC 7617) where there are accounts.")
     ] = True
+    rsa_authenticate: Annotated[
+        bool,
+        _doc(
+            "Refuse requests that are not signed (RFC 9421), whatever else they show; "
+            "the server needs a key: tsctl keygen."
+        ),
+    ] = False
+    unsigned_paths: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Paths that need no signature all the same; one that ends with a slash "
+            "stands for all below it."
+        ),
+    ] = ()
+    nonces: Annotated[
+        int,
+        _doc(
+            "Signed requests of one client that are remembered for five minutes, so "
+            "that none is repeated (503).",
+            ge=1,
+        ),
+    ] = 1_000_000
 
 
 class Limits(_Section, frozen=True):

@@ -74,7 +74,7 @@ class Worker:
             self.registry, self.services, home.var / "setup.lock"
         )
         self._access = Access(
-            home, basic=settings.auth.basic, authenticators=authenticators
+            home, settings=settings.auth, authenticators=authenticators
         )
         self._http: HTTPServer | None = None
         self._watchdog: Watchdog | None = None

@@ -5,14 +5,15 @@
 3. ``hosts.allow``: gives a name to who has sent none
 4. ``groups``: tells the groups of that client
 
-Nothing of the body is read for it.
+Nothing of the body is read for it, unless a signature has to tell whose it is.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
@@ -21,10 +22,14 @@ from toolserver.auth.base import Authenticator, Identity
 from toolserver.auth.basic import BasicAuthenticator
 from toolserver.auth.hosts import HostList, parse_hosts
 from toolserver.auth.watched import WatchedFile
-from toolserver.errors import Forbidden, Unauthenticated
+from toolserver.errors import Forbidden, StartError, Unauthenticated
 from toolserver.home import Home
 from toolserver.logs import AUDIT
 from toolserver.message import Request
+from toolserver.settings import AuthSettings
+
+if TYPE_CHECKING:
+    from toolserver.auth.signatures import SignatureAuthenticator
 
 __all__ = ["Access"]
 
@@ -39,7 +44,7 @@ class Access:
 
     Args:
         home: Where the files are.
-        basic: Whether names and passwords are judged.
+        settings: Which credentials are judged, and which have to be there.
         authenticators: Further authenticators, in order; looked at when the files are
             loaded.
 
@@ -51,16 +56,21 @@ class Access:
         self,
         home: Home,
         *,
-        basic: bool = True,
+        settings: AuthSettings | None = None,
         authenticators: Iterable[Authenticator] = (),
     ) -> None:
+        self._home = home
+        self._settings = settings = settings or AuthSettings()
         config = home.config
         self._deny = WatchedFile[HostList](config / "hosts.deny", parse_hosts)
         self._allow = WatchedFile[HostList](config / "hosts.allow", parse_hosts)
         self._groups = WatchedFile(config / "groups", parse_groups)
         self._passwd = WatchedFile(config / "passwd", parse_accounts)
         self._accounts = Accounts(lambda: self._passwd.value)
-        self._basic = BasicAuthenticator(self._accounts) if basic else None
+        self._basic = BasicAuthenticator(self._accounts) if settings.basic else None
+        self._began = time.time()
+        self._signatures: SignatureAuthenticator | None = None
+        self._failure = ""
         self._given = authenticators
         self._others: list[Authenticator] = []
         self._chain: list[Authenticator] = []
@@ -79,6 +89,8 @@ class Access:
         """
         for file in self._files:
             file.load()
+        if self._has_keys():
+            self._load_signatures()
         self._others = list(self._given)
         self._arrange()
 
@@ -93,11 +105,43 @@ class Access:
             self._watcher.kill()
             self._watcher = None
         self._accounts.close()
+        if self._signatures is not None:
+            self._signatures.close()
+
+    def _has_keys(self) -> bool:
+        return self._settings.rsa_authenticate or any(
+            next(folder.glob("*.pem"), None)
+            for folder in (self._home.pubkeys, self._home.privkeys)
+        )
+
+    def _load_signatures(self) -> None:
+        # Only servers with keys wait for the library to be imported.
+        from toolserver.auth.signatures import SignatureAuthenticator
+
+        if self._signatures is None:
+            made = SignatureAuthenticator(self._home, self._settings, self._began)
+            made.load()
+            self._signatures = made
+
+    def _refresh_signatures(self) -> None:
+        """Look after the keys; with the first one signatures begin to be judged."""
+        if self._signatures is not None:
+            self._signatures.refresh()
+        elif self._has_keys():
+            try:
+                self._load_signatures()
+            except StartError as error:
+                if str(error) != self._failure:
+                    log.error("no signature holds: %s", error)
+                self._failure = str(error)
+            else:
+                self._arrange()
 
     def _keep_watching(self) -> None:
         while True:
             gevent.sleep(_INTERVAL)
             accounts, groups = self._passwd.value, self._groups.value
+            self._refresh_signatures()
             changed = [file for file in self._files if file.refresh()]
             if changed:
                 self._arrange()
@@ -108,7 +152,9 @@ class Access:
         # Without accounts, Basic credentials are the business of who serves them.
         judges_basic = self._basic is not None and bool(self._passwd.value)
         own = [self._basic] if judges_basic and self._basic is not None else []
-        self._chain = [*own, *self._others]
+        # Signatures come first: no password is hashed for who lacks one.
+        first = [self._signatures] if self._signatures is not None else []
+        self._chain = [*first, *own, *self._others]
         self.is_active = bool(self._deny.value or self._allow.value or self._chain)
 
     def admit(self, request: Request) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from toolserver.message import Request
+from toolserver.message import BodyReader, Request, Response
 
 __all__ = ["Authenticator", "Identity", "register_authenticator", "registered"]
 
@@ -18,11 +19,16 @@ class Identity:
         client: The name.
         auth_type: How it was proved, such as ``"Basic"``.
         groups: Groups that the proof itself tells, besides those of the file.
+        content: The body, where it had to be read for the proof: it is used in place
+            of the request's own.
+        seal: Adds to the answer what proves that it comes from this server.
     """
 
     client: str
     auth_type: str
     groups: frozenset[str] = frozenset()
+    content: bytes | BodyReader | None = None
+    seal: Callable[[Response], Response] | None = None
 
 
 @runtime_checkable

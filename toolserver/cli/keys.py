@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from toolserver.auth.keys import NAME, SERVER, generate, private_pem, public_pem
+from toolserver.auth.nonces import Nonces
 from toolserver.cli.files import locked, replace
 from toolserver.errors import StartError
 from toolserver.home import Home
@@ -55,6 +56,10 @@ def keygen(
                 if not force:
                     raise StartError(f"{file}: exists; --force replaces it")
                 file.unlink()
+        memory = home.var / "nonces.db"
+        if not memory.exists() and not any(home.pubkeys.glob("*.pem")):
+            # Without keys no request was accepted: the memory of them is whole.
+            Nonces(memory, most=1, since=0).close()
         key = generate(kind)
         # Whoever is admitted has a key already: the public one comes last.
         replace(private, private_pem(key), 0o600)

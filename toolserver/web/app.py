@@ -110,18 +110,23 @@ class App:
         request.notes["number"] = context.number
         with bind(context):
             try:
-                return self._answer(request, context)
+                response = self._answer(request, context)
             except AlreadyDone:
                 raise
             except ToolserverError as error:
-                return self._rest.problem(request, error)
+                response = self._rest.problem(request, error)
             except Exception:
                 log.exception(
                     "internal error, reference %s: %r", context.request_id, request
                 )
-                return self._rest.problem(request, InternalError(context.request_id))
+                response = self._rest.problem(
+                    request, InternalError(context.request_id)
+                )
+            seal = request.notes.pop("seal", None)
+            return response if seal is None else seal(response)
 
     def _answer(self, request: Request, context: Context) -> Response:
+        notes = request.notes
         if self._proxies is not None:
             request = context.request = self._proxies.believe(request)
         if not self._hosts.is_ours(request):
@@ -137,6 +142,10 @@ class App:
             if identity is not None:
                 context.client = identity.client
                 context.auth_type = identity.auth_type
+                notes["seal"] = identity.seal
+                if identity.content is not None and request.content is sent.content:
+                    request = request.replace(content=identity.content)
+                    context.request = request
         if self._gateway is not None:
             mount = self._gateway.find(request)
             if mount is not None:
