@@ -34,6 +34,11 @@ class Busy(ApplicationError):
     status = 423
 
 
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
 class Plain(StandardTool):
     def echo(self, value: int = 0) -> int:
         return value
@@ -51,6 +56,9 @@ class Plain(StandardTool):
 
     def busy(self) -> None:
         raise Busy("come back", data={"after": 5})
+
+    def mute(self) -> None:
+        raise Mute
 
     def leave(self) -> None:
         raise SystemExit(3)
@@ -207,6 +215,13 @@ def test_an_application_error_keeps_its_code_and_data(dispatcher):
 
 def test_a_tool_that_leaves_only_ends_its_call(dispatcher, caplog):
     assert outcome(dispatcher, "plain.leave").error.message == "SystemExit: 3"
+
+
+def test_an_exception_without_a_text_is_told_by_its_class(dispatcher, caplog):
+    outcome = dispatcher.call(Call("plain.mute"))
+    assert isinstance(outcome.error, ToolFault)
+    assert outcome.error.message == "Mute"
+    assert "plain.mute failed" in caplog.text
 
 
 def test_a_call_inside_that_fails_is_not_the_callers_mistake(dispatcher, caplog):

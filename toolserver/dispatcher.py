@@ -210,7 +210,10 @@ class Dispatcher:
         if not self._tells_exceptions:
             return ToolFault(f"call failed, reference {reference}", exception=error)
         kind = type(error).__name__
-        text = str(error)
+        try:
+            text = str(error)
+        except Exception:  # its class is a tool's own
+            text = ""
         message = f"{kind}: {text}" if text else kind
         return ToolFault(message, exception=error, kind=kind)
 
