@@ -314,3 +314,71 @@ def test_any_plain_value_is_converted_or_refused(hint, value, lax):
 
 def test_nan_is_a_float():
     assert math.isnan(convert(Type(float), math.nan, "x"))
+
+
+class Price(typing.NamedTuple):
+    label: str
+    amount: Decimal
+
+
+@dataclasses.dataclass
+class Offer:
+    name: str
+    price: Decimal
+    more: list[Offer] = dataclasses.field(default_factory=list)
+
+
+NONFINITE = ["nan", "NaN", "inf", "-Infinity", " +INF "]
+
+
+@pytest.mark.parametrize("text", [*NONFINITE, "sNaN1", "I_nf", "NaN12"])
+@pytest.mark.parametrize("lax", [True, False])
+def test_text_stands_for_no_decimal_beyond_all_bounds(text, lax):
+    wanted = [
+        (Decimal, text, "v: expected Decimal"),
+        (Decimal | None, text, "v: expected"),
+        (list[Decimal], ["1", text], r"v\[1\]: expected Decimal"),
+        (dict[str, Decimal], {"a": text}, r"v\['a'\]: expected Decimal"),
+        (Offer, {"name": text, "price": text}, "v.price: expected Decimal"),
+        (
+            list[Offer],
+            [{"name": "a", "price": "1", "more": [{"name": "b", "price": text}]}],
+            r"v\[0\].more\[0\].price: expected Decimal, got str",
+        ),
+        (Price, [text, text], "v: expected Price"),
+        (Decimal | int, text, "v: expected"),
+        (typing.Annotated[Decimal, msgspec.Meta(description="x")], text, "v: expected"),
+    ]
+    for hint, value, message in wanted:
+        with pytest.raises(InvalidParams, match=f"^{message}"):
+            convert(Type(hint), value, "v", lax=lax)
+
+
+@pytest.mark.parametrize("text", NONFINITE)
+def test_text_stands_for_no_float_beyond_all_bounds(text):
+    wanted = [
+        (float, text, "v: expected float, got str"),
+        (float | None, text, "v: expected float"),
+        (list[float], ["1", text], r"v\[1\]: expected float"),
+        (dict[float, int], {text: 1}, "key of v: expected float"),
+        (Circle, {"radius": text}, "v.radius: expected float"),
+    ]
+    for hint, value, message in wanted:
+        with pytest.raises(InvalidParams, match=f"^{message}"):
+            convert(Type(hint), value, "v", lax=True)
+
+
+@pytest.mark.parametrize("lax", [True, False])
+def test_what_looks_like_no_number_may_be_text(lax):
+    nan = {"name": "Nan", "price": "1.5", "more": [{"name": "inf", "price": "2"}]}
+    offer = Offer("Nan", Decimal("1.5"), [Offer("inf", Decimal("2"))])
+    for hint, value, expected in [
+        (str, "nan", "nan"),
+        (Offer, nan, offer),
+        (list[Offer], [nan], [offer]),
+        (dict[str, Decimal], {"nan": "1e999"}, {"nan": Decimal("1e999")}),
+        (Price, ["nan", "1"], Price("nan", Decimal("1"))),
+        (float | str, "nan", "nan"),
+        (Decimal, "1e999", Decimal("1e999")),
+    ]:
+        assert convert(Type(hint), value, "v", lax=lax) == expected

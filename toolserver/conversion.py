@@ -10,6 +10,8 @@ import base64
 import re
 import typing
 from collections.abc import Callable
+from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -23,6 +25,8 @@ _TRUE = frozenset({"true", "1", "on", "yes"})
 _FALSE = frozenset({"false", "0", "off", "no"})
 #: How msgspec tells of a part that does not fit.
 _INNER = re.compile(r"Expected `(.+?)`, got `(.+?)` - at `\$(.+)`")
+#: What Python reads as a number without being one, however it is spaced.
+_NONFINITE = re.compile(r"[\s_+-]*(?:s_*)?(?:n_*a_*n|i_*n_*f)", re.IGNORECASE)
 #: Values longer than this are not repeated in error messages.
 _SHOWN = 60
 
@@ -51,9 +55,16 @@ def convert(type_: Type, value: Any, path: str, *, lax: bool = False) -> Any:
         value = _from_text(type_, value)
     if type_.native:
         try:
-            return msgspec.convert(value, type_.hint, strict=not lax)
+            found = msgspec.convert(value, type_.hint, strict=not lax)
         except (msgspec.ValidationError, RecursionError) as error:
             reason = str(error)
+        else:
+            kinds = type_.kinds
+            if (
+                Kind.DECIMAL in kinds or (lax and Kind.FLOAT in kinds)
+            ) and _has_nonfinite(value):
+                return _convert_finite(type_, value, found, path, lax)
+            return found
     else:
         reason = ""
     return _walk(type_, value, path, lax, reason)
@@ -69,6 +80,36 @@ def _from_text(type_: Type, value: Any) -> Any:
         word = value.lower()
         return True if word in _TRUE else False if word in _FALSE else value
     return value
+
+
+def _has_nonfinite(value: Any) -> bool:
+    """Whether some text in a value could be read as NaN or infinite."""
+    kind = value.__class__
+    if kind is str:
+        return _NONFINITE.match(value) is not None
+    if kind is dict:
+        return any(map(_has_nonfinite, value)) or any(
+            map(_has_nonfinite, value.values())
+        )
+    return kind in (list, tuple, set) and any(map(_has_nonfinite, value))
+
+
+def _convert_finite(type_: Type, value: Any, found: Any, path: str, lax: bool) -> Any:
+    """Refuse text that was read as NaN or as infinite; elsewhere it may stand.
+
+    JSON and XML-RPC have no such numbers, and comparisons with NaN pass no check.
+    """
+    if type_.kind in (Kind.FLOAT, Kind.DECIMAL):
+        finite = found.is_finite() if isinstance(found, Decimal) else isfinite(found)
+        if not finite:
+            raise InvalidParams(f"{path}: {_complaint(type_, value, '')}")
+        return found
+    if type_.kind is Kind.TUPLE and not type_.items:  # a named one
+        for text, member in zip(value, found, strict=False):
+            if isinstance(member, (float, Decimal)) and _has_nonfinite(text):
+                raise InvalidParams(f"{path}: expected {type_.name}, got {text!r}")
+        return found
+    return _walk(type_, value, path, lax, "")
 
 
 def _walk(type_: Type, value: Any, path: str, lax: bool, reason: str) -> Any:

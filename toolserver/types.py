@@ -142,6 +142,7 @@ class Type:
 
     __slots__ = (
         "_fields",
+        "_kinds",
         "bare",
         "exact",
         "hint",
@@ -161,6 +162,7 @@ class Type:
         self.variadic = False
         self.nullable = False
         self._fields: tuple[Field, ...] | None = None
+        self._kinds: frozenset[Kind] | None = None
         self.exact: type | None = None
         bare, constrained = _without_annotations(hint)
         self.bare = bare
@@ -241,6 +243,25 @@ class Type:
             is_record = self.kind is Kind.RECORD
             self._fields = _record_fields(self.bare) if is_record else ()
         return self._fields
+
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of the type and of all that its values may hold."""
+        if self._kinds is None:
+            parts = [self]
+            seen = []
+            # Grows while it is run through; a record may contain itself.
+            for part in parts:
+                if part.kind is Kind.RECORD and part.bare in seen:
+                    continue
+                seen.append(part.bare)
+                parts += part.items
+                parts += [field.type for field in part.fields]
+                if _is_named_tuple(part.bare):
+                    parts += map(Type, typing.get_type_hints(part.bare).values())
+            self._kinds = frozenset(part.kind for part in parts)
+        return self._kinds
 
 
 def _is_hashable(hint: Any) -> bool:
