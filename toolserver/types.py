@@ -244,7 +244,6 @@ class Type:
             self._fields = _record_fields(self.bare) if is_record else ()
         return self._fields
 
-
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds of the type and of all that its values may hold."""
