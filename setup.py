@@ -61,6 +61,7 @@ setup(
             "mypy>=2.4",
             "psycopg[binary]>=3.3",
             "playwright>=1.60",
+            "pyright>=1.1.400",
             "openapi-spec-validator>=0.9",
             "pytest>=9.2",
             "pytest-timeout>=2.4",

@@ -11,6 +11,7 @@ from typing import Any
 from toolserver.batches import claim_calls, in_turns
 from toolserver.calls import Call
 from toolserver.contracts import invariant_texts
+from toolserver.describe.typedefinitions import define_types
 from toolserver.entries import Target
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
 from toolserver.marks import expose, read_only
@@ -111,9 +112,10 @@ class SystemTool(InternalTool):
         Returns:
             For each method its name, signature, summary, and the names, types and
             defaults of its parameters, of which those of the kind ``keyword`` are
-            given by name alone; whether calls change nothing, or nothing more when
-            repeated; the texts of its contracts, and of what always holds for the
-            tool.
+            given by name alone; as ``rest`` and ``extra`` what takes further
+            arguments by position and by name; whether calls change nothing, or
+            nothing more when repeated; the texts of its contracts, and of what always
+            holds for the tool.
         """
         entry = services().registry.entry(namespace)
         check_visible(entry)
@@ -122,7 +124,7 @@ class SystemTool(InternalTool):
                 "name": target.spec.name,
                 "signature": target.spec.signature,
                 "summary": target.spec.summary,
-                "parameters": _describe_parameters(target.spec),
+                **_describe_parameters(target.spec),
                 "returns": target.spec.returns.name,
                 "read_only": target.spec.is_read_only,
                 "idempotent": target.spec.is_idempotent,
@@ -133,6 +135,24 @@ class SystemTool(InternalTool):
             for _, target in sorted(entry.methods.items())
             if target.exported
         ]
+
+    @expose
+    @read_only
+    def types(self, namespace: str) -> dict[str, dict[str, Any]]:
+        """Tell what the types are made of that the methods of a tool name.
+
+        Args:
+            namespace: Dotted name of the tool.
+
+        Returns:
+            By the name of each type its ``kind`` (``record``, ``dict``, ``tuple``,
+            ``enum`` or ``any``) and its ``members``.
+        """
+        entry = services().registry.entry(namespace)
+        check_visible(entry)
+        return define_types(
+            target.spec for target in entry.methods.values() if target.exported
+        )
 
     @expose("listTools")
     @read_only
@@ -224,11 +244,17 @@ def _xmlrpc_type(type_: Type) -> str:
     return _XMLRPC_TYPES.get(type_.kind, "string")
 
 
-def _describe_parameters(spec: MethodSpec) -> list[dict[str, Any]]:
-    return [
-        _describe(parameter, "positional" if index < spec.positional else "keyword")
-        for index, parameter in enumerate(spec.parameters)
-    ]
+def _describe_parameters(spec: MethodSpec) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "parameters": [
+            _describe(parameter, "positional" if index < spec.positional else "keyword")
+            for index, parameter in enumerate(spec.parameters)
+        ]
+    }
+    for key, parameter in (("rest", spec.rest), ("extra", spec.extra)):
+        if parameter is not None:
+            described[key] = {"name": parameter.name, "type": parameter.type.name}
+    return described
 
 
 def _describe(parameter: Parameter, kind: str) -> dict[str, Any]:

@@ -1,0 +1,363 @@
+"""Writes a module with the class of a remote tool, so that editors know its methods.
+
+What a server tells is not trusted: only names that are names and literals get into the
+module, and a type that is not understood becomes ``Any``.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from toolserver.client.failures import one_line
+
+__all__ = ["class_name", "module_name", "write_stub"]
+
+#: Where the names of types come from.
+_MODULES = {
+    **dict.fromkeys(("bool", "int", "float", "str", "bytes"), "builtins"),
+    **dict.fromkeys(("list", "set", "frozenset", "tuple", "dict"), "builtins"),
+    **dict.fromkeys(("datetime", "date", "time", "timedelta"), "datetime"),
+    "Decimal": "decimal",
+    "UUID": "uuid",
+    "Any": "typing",
+    "Sequence": "collections.abc",
+    "Mapping": "collections.abc",
+}
+#: What a client gets for types that it cannot get.
+_INSTEAD = {
+    "Markup": "str",
+    **dict.fromkeys(("Collection", "Iterable", "Iterator", "Generator"), "list"),
+    "Set": "set",
+    "MutableMapping": "dict",
+}
+#: Containers: what they hold where nothing is said of it.
+_BARE = {
+    **dict.fromkeys(("list", "set", "frozenset", "Sequence"), "[{Any}]"),
+    "tuple": "[{Any}, ...]",
+    **dict.fromkeys(("dict", "Mapping"), "[{str}, {Any}]"),
+}
+_NO_WORD = re.compile(r"\W+")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.~-]*")
+_LITERALS = (str, int, bool, bytes)
+_TOKEN = {"name": "token", "type": "tuple[str, str]"}
+
+
+def module_name(namespace: str) -> str:
+    """What the module of a tool is called.
+
+    Args:
+        namespace: Dotted name of the tool.
+    """
+    name = _NO_WORD.sub("_", namespace) or "root"
+    return name if _is_name(name) else f"tool_{name}"
+
+
+def class_name(namespace: str) -> str:
+    """What the class of a tool is called.
+
+    Args:
+        namespace: Dotted name of the tool.
+    """
+    words = _NO_WORD.sub("_", namespace).split("_")
+    name = "".join(word[:1].upper() + word[1:] for word in words) or "Root"
+    return name if _is_name(name) else f"Tool{name}"
+
+
+def write_stub(
+    namespace: str,
+    methods: Iterable[Mapping[str, Any]],
+    types: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Write the module of a tool.
+
+    Args:
+        namespace: Its dotted name.
+        methods: What ``system.describe`` tells of its methods.
+        types: What ``system.types`` tells of the types in them.
+
+    Returns:
+        The source of a Python module, with one class for the tool and one for each
+        type.
+
+    Raises:
+        ValueError: That is no description of a tool.
+    """
+    if _NAMESPACE.fullmatch(namespace) is None:
+        raise ValueError(f"namespace: got {namespace!r}, expected a dotted name")
+    try:
+        return _write(namespace, methods, types)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError("got no description of a tool") from error
+
+
+def _write(
+    namespace: str,
+    methods: Iterable[Mapping[str, Any]],
+    types: Mapping[str, Mapping[str, Any]],
+) -> str:
+    known = [method for method in methods if _is_name(method["name"])]
+    module = _Module(known, types)
+    what = f"The tool {namespace}" if namespace else "The tool at the root"
+    tool = module.local(class_name(namespace))
+    protocol = module.use("Protocol", "typing")
+    lines = [f"class {tool}({protocol}):", f'    """{what}."""']
+    for method in known:
+        lines += ["", *module.write_method(method)]
+    classes = module.write_types()
+    head = [
+        f'"""{what} of a server, as tsctl stubs has found it."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        *module.write_imports(),
+    ]
+    parts = ["\n".join(head), *classes, "\n".join(lines)]
+    return "\n\n\n".join(parts) + "\n"
+
+
+class _Module:
+    """Names and types of one module."""
+
+    def __init__(
+        self,
+        methods: Iterable[Mapping[str, Any]],
+        types: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        # Within a class its members hide what is imported or defined outside.
+        self._hidden = {method["name"] for method in methods}
+        for type_ in types.values():
+            self._hidden.update(str(member["name"]) for member in type_["members"])
+        self._taken: set[str] = set()
+        self._imports: dict[tuple[str, str], str] = {}
+        self._types = {name: types[name] for name in types if _is_usable(types[name])}
+        self._records = {
+            name: self.local(_NO_WORD.sub("_", name).strip("_")) for name in self._types
+        }
+
+    def local(self, name: str) -> str:
+        """A name for the module that is no other's.
+
+        Args:
+            name: What it should be.
+        """
+        name = name if _is_name(name) else f"Type_{name}"
+        while name in self._hidden or name in self._taken or name in _MODULES:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def use(self, name: str, module: str) -> str:
+        """Import a name.
+
+        Args:
+            name: The name.
+            module: The module that has it.
+
+        Returns:
+            What it is called here.
+        """
+        known = self._imports.get((module, name))
+        if known is None:
+            known = name
+            while known in self._hidden or known in self._taken:
+                known += "_"
+            self._imports[module, name] = known
+        return known
+
+    def write_imports(self) -> list[str]:
+        """The lines that import what was used."""
+        lines = []
+        for module in sorted({module for module, _ in self._imports}):
+            names = [
+                name if name == local else f"{name} as {local}"
+                for (source, name), local in sorted(self._imports.items())
+                if source == module and (name, module) != (local, "builtins")
+            ]
+            if names:
+                lines.append(f"from {module} import {', '.join(names)}")
+        return lines
+
+    def write_types(self) -> list[str]:
+        """The classes of all types."""
+        return ["\n".join(self._write_type(name)) for name in self._types]
+
+    def write_method(self, method: Mapping[str, Any]) -> list[str]:
+        """The lines of a method of the tool.
+
+        Args:
+            method: What the server tells of it.
+        """
+        parameters = list(method["parameters"])
+        if parameters and _TOKEN.items() <= parameters[0].items():
+            # The client makes it, if it is given the secret.
+            del parameters[0]
+        parts = ["self"]
+        named = False
+        rest, extra = method.get("rest"), method.get("extra")
+        for parameter in parameters:
+            if parameter.get("kind") == "keyword" and not named:
+                named = True
+                parts.append(self._variadic("*", rest) if rest else "*")
+            parts.append(self._parameter(parameter))
+        if rest and not named:
+            parts.append(self._variadic("*", rest))
+        if extra:
+            parts.append(self._variadic("**", extra))
+        returns = self.hint(method["returns"])
+        lines = [f"    def {method['name']}({', '.join(parts)}) -> {returns}:"]
+        if len(lines[0]) > 88:
+            inner = "".join(f"        {part},\n" for part in parts)
+            lines = [f"    def {method['name']}(\n{inner}    ) -> {returns}:"]
+        summary = one_line(str(method.get("summary", "")))
+        if not summary:
+            return [f"{lines[0]} ..."]
+        quoted = repr(summary) if set('"\\') & set(summary) else f'"""{summary}"""'
+        return [*lines, f"        {quoted}", "        ..."]
+
+    def _variadic(self, stars: str, parameter: Mapping[str, Any]) -> str:
+        return f"{stars}{_checked(parameter['name'])}: {self.hint(parameter['type'])}"
+
+    def _parameter(self, parameter: Mapping[str, Any]) -> str:
+        text = f"{_checked(parameter['name'])}: {self.hint(parameter['type'])}"
+        if parameter["required"]:
+            return text
+        literal = _literal(parameter.get("default", ...), str(parameter["type"]))
+        return f"{text} = {literal or '...'}"
+
+    def _write_type(self, name: str) -> Iterator[str]:
+        type_ = self._types[name]
+        members = list(type_["members"])
+        local = self._records[name]
+        if type_["kind"] == "enum":
+            yield f"class {local}({self.use('Enum', 'enum')}):"
+            for member in members:
+                yield f"    {member['name']} = {member['value']!r}"
+            if not members:
+                yield "    pass"
+            return
+        if type_["kind"] == "dict":
+            yield f"class {local}({self.use('TypedDict', 'typing')}):"
+        elif type_["kind"] == "tuple":
+            yield f"class {local}({self.use('NamedTuple', 'typing')}):"
+        else:
+            yield f"@{self.use('dataclass', 'dataclasses')}(kw_only=True)"
+            yield f"class {local}:"
+        if not members:
+            yield "    pass"
+        for member in members:
+            hint, default = self.hint(member["type"]), ""
+            if not member["required"] and type_["kind"] == "dict":
+                hint = f"{self.use('NotRequired', 'typing')}[{hint}]"
+            elif not member["required"]:
+                default = self._default(member)
+            yield f"    {member['name']}: {hint}{default}"
+
+    def _default(self, member: Mapping[str, Any]) -> str:
+        text = str(member["type"])
+        literal = _literal(member.get("default", ...), text)
+        if literal:
+            return f" = {literal}"
+        container = text.partition("[")[0]
+        empty = {"list": "[]", "dict": "{}", "set": f"{self.use('set', 'builtins')}()"}
+        if "default" not in member and container in empty:
+            # Type checkers know what a lambda makes, and not what a bare class makes.
+            field = self.use("field", "dataclasses")
+            return f" = {field}(default_factory=lambda: {empty[container]})"
+        return ""
+
+    def hint(self, text: Any) -> str:
+        """Write a type as this module has it.
+
+        Args:
+            text: The type as signatures have it.
+        """
+        try:
+            tree = ast.parse(str(text), mode="eval").body
+            return self._hint(tree)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return self.use("Any", "typing")
+
+    def _hint(self, node: ast.expr) -> str:
+        record = self._records.get(ast.unparse(node))
+        if record is not None:
+            return record
+        match node:
+            case ast.Constant(value=None):
+                return "None"
+            case ast.Constant(value=value) if isinstance(value, _LITERALS):
+                return f"{self.use('Literal', 'typing')}[{value!r}]"
+            case ast.UnaryOp(ast.USub(), ast.Constant(value=int(value))):
+                return f"{self.use('Literal', 'typing')}[-{value}]"
+            case ast.BinOp(left, ast.BitOr(), right):
+                return f"{self._hint(left)} | {self._hint(right)}"
+            case ast.Name(id=name):
+                return self._name(name)
+            case ast.Subscript(ast.Name(id=name), inner):
+                name = _INSTEAD.get(name, name)
+                if name not in _BARE:
+                    raise ValueError(name)
+                items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+                shown = ", ".join(map(self._item, items))
+                return f"{self.use(name, _MODULES[name])}[{shown}]"
+        raise ValueError(ast.dump(node))
+
+    def _item(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Constant) and node.value is ...:
+            return "..."
+        return self._hint(node)
+
+    def _name(self, name: str) -> str:
+        name = _INSTEAD.get(name, name)
+        local = self.use(name, _MODULES.get(name) or _unknown(name))
+        if name not in _BARE:
+            return local
+        names = {"Any": self.use("Any", "typing"), "str": self.use("str", "builtins")}
+        return local + _BARE[name].format(**names)
+
+
+def _unknown(name: str) -> str:
+    raise ValueError(name)
+
+
+def _is_name(text: Any) -> bool:
+    return (
+        isinstance(text, str)
+        and text.isidentifier()
+        and not keyword.iskeyword(text)
+        and not text.startswith("_")
+    )
+
+
+def _checked(name: Any) -> str:
+    if not _is_name(name):
+        raise ValueError(f"parameter: got {name!r}, expected a name")
+    return str(name)
+
+
+def _is_usable(type_: Mapping[str, Any]) -> bool:
+    """Whether a class can be made for a type."""
+    members = type_["members"]
+    if not all(_is_name(member["name"]) for member in members):
+        return False
+    if type_["kind"] == "enum":
+        names = {member["name"] for member in members}
+        values = [member["value"] for member in members]
+        return "mro" not in names and all(type(each) in _LITERALS for each in values)
+    return type_["kind"] in ("record", "dict", "tuple")
+
+
+def _literal(value: Any, hint: str) -> str:
+    """A default as source, where it is of the type itself."""
+    if value is None:
+        return "None" if hint.endswith("None") or hint == "Any" else ""
+    usual = hint.removesuffix(" | None")
+    if type(value) not in (bool, int, float, str) or type(value).__name__ != usual:
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    return repr(value)
