@@ -14,11 +14,9 @@ have arrived, and it moves between these states:
             that answer on its way (RFC 9112, section 9.6)
     CLOSED
 
-The way of a request is log = logging.getLogger("toolserver.http")
-
-IDLE, HEAD, BODY, BUSY, DRAIN, IDLE, where HEAD, BODY and
+The way of a request is IDLE, HEAD, BODY, BUSY, DRAIN, IDLE, where HEAD, BODY and
 DRAIN are left out when there is nothing to wait for; a connection that has to end
-goes to LINGER and CLOSED.
+goes to LINGER and CLOSED (`toolserver.http.closing`).
 
 Two kinds of code run here: callbacks of the loop, which must not wait, and `serve`,
 `receive`, `write` and `send_file`, which run in greenlets and may. While a request
@@ -35,18 +33,27 @@ interval and keeps one clock for all, so a request costs no timer of its own.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from toolserver.http.bodies import StreamedBody
+from toolserver.http.closing import (
+    BODY,
+    BUSY,
+    CLOSED,
+    DRAIN,
+    HEAD,
+    IDLE,
+    LINGER,
+    ClosingStream,
+)
 from toolserver.http.exchange import Exchange
 from toolserver.http.framing import ChunkedDecoder, Decoder, LengthDecoder
+from toolserver.http.pace import Pace
 from toolserver.http.parser import CHUNKED, Head
 from toolserver.http.refused import Refused
 from toolserver.http.reply import refusal
-from toolserver.http.streams import RECEIVE, Stream
+from toolserver.http.streams import RECEIVE
 from toolserver.message import Request
 
 if TYPE_CHECKING:
@@ -56,18 +63,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-log = logging.getLogger("toolserver.http")
-
-IDLE, HEAD, BODY, BUSY, DRAIN, LINGER, CLOSED = range(7)
-
 _BUFFERED_BODY = 65536
 _DRAINED_BODY = 65536
-_LINGER_TIME = 2.0
-#: Time that a body gets to come up to speed before its rate is looked at.
-_RATE_GRACE = 5.0
+_NO_PACE = Pace(0.0)
 
 
-class Connection(Stream):
+class Connection(ClosingStream):
     """One client's connection.
 
     Args:
@@ -78,7 +79,6 @@ class Connection(Stream):
 
     Attributes:
         requests: How many requests have arrived.
-        state: One of the states above.
     """
 
     __slots__ = (
@@ -87,13 +87,9 @@ class Connection(Stream):
         "_decoder",
         "_exchange",
         "_head",
-        "_received",
-        "_since",
-        "_waited",
-        "peer",
+        "_pace",
         "peer_port",
         "requests",
-        "state",
     )
 
     scheme = "http"
@@ -101,22 +97,17 @@ class Connection(Stream):
     def __init__(
         self, server: HTTPServer, sock: _socket.socket, peer: str, peer_port: int
     ) -> None:
-        super().__init__(server, sock)
-        self.peer = peer
+        super().__init__(server, sock, peer)
         self.peer_port = peer_port
         self.requests = 0
-        self.state = IDLE
         self._buffer = b""
         self._decoder: Decoder | None = None
         # While a small body is collected: the head that it belongs to.
         self._head: Head | None = None
         self._body = b""
         self._exchange: Exchange | None = None
-        # By the server's clock: when the state began, or bytes last arrived.
-        self._since = server.clock
-        # The body's bytes, and the time that was spent waiting for them.
-        self._received = 0
-        self._waited = 0.0
+        # How fast the body comes that is being collected, streamed or skipped.
+        self._pace = _NO_PACE
 
     # --- callbacks of the loop: arriving bytes
 
@@ -193,7 +184,7 @@ class Connection(Stream):
         except Refused as refused:
             self.refuse(refused.status, refused.message)
             return
-        self._note_arrival(len(piece))
+        self._pace.note(len(piece), self._server.clock)
         if self.state == BODY:
             self._body += piece
         if not decoder.done:
@@ -257,7 +248,7 @@ class Connection(Stream):
             self._body = piece
             self._buffer = b""
             self._head = head
-            self._begin_body(len(piece))
+            self._pace = Pace(self._server.clock, len(piece))
             self.state = BODY
             return False
         self._begin_streamed(head, _decoder(head, self._server))
@@ -310,7 +301,7 @@ class Connection(Stream):
         exchange.body = body
         exchange.request = exchange.request.replace(content=body)
         self._decoder = decoder
-        self._begin_body(0)
+        self._pace = Pace(self._server.clock)
 
     @property
     def certificate(self) -> Mapping[str, Any] | None:
@@ -363,7 +354,7 @@ class Connection(Stream):
             return False
         if self._decoder is not None and not self._decoder.done:
             self.state = DRAIN
-            self._begin_body(0)
+            self._pace = Pace(self._server.clock)
             self._resume()
             return False
         self._decoder = None
@@ -421,11 +412,10 @@ class Connection(Stream):
         Raises:
             Refused: They do not come in time, or the client is gone.
         """
-        # What passed since the last bytes was the handler's time, not the client's.
-        self._since = self._server.clock
+        self._pace.restart(self._server.clock)
         if self._buffer:
             data, self._buffer = self._buffer, b""
-            self._note_arrival(len(data))
+            self._pace.note(len(data), self._server.clock)
             return data
         exchange = self._exchange
         if exchange is not None and exchange.head.expects_continue:
@@ -442,7 +432,7 @@ class Connection(Stream):
                 self.close()
                 break
             if data:
-                self._note_arrival(len(data))
+                self._pace.note(len(data), self._server.clock)
                 return data
             self._at_end = True
             self._pause()
@@ -452,28 +442,7 @@ class Connection(Stream):
         """Take bytes that belong to the next request."""
         self._buffer = data + self._buffer
 
-    def _begin_body(self, received: int) -> None:
-        self._since = self._server.clock
-        self._received = received
-        self._waited = 0.0
-
-    def _note_arrival(self, size: int) -> None:
-        clock = self._server.clock
-        self._received += size
-        self._waited += clock - self._since
-        self._since = clock
-
     # --- the end
-
-    def refuse(self, status: int, message: str, *, retry_after: int = 0) -> None:
-        """Answer what cannot be served, and close the connection."""
-        log.info("refused %s: %d, %s", self.peer or "a local client", status, message)
-        self.post(refusal(status, message, retry_after=retry_after))
-        self._exchange = None
-        self._decoder = None
-        self._body = self._buffer = b""
-        if self.state != CLOSED:
-            self._linger(is_unread=True)
 
     def _end(self, exchange: Exchange) -> None:
         """Close after the last answer."""
@@ -487,46 +456,23 @@ class Connection(Stream):
         self._buffer = b""
         self._linger(is_unread=is_unread)
 
-    def _linger(self, *, is_unread: bool = False) -> None:
-        """Close when all is sent; first let the client finish what it is sending."""
-        if self.state != LINGER:
-            self.state = LINGER
-            self._since = self._server.clock
-        if self._unsent:
-            if not self._is_reading and not self._at_end:
-                self._resume()
-            return
-        if self._at_end:
-            self.close()
-            return
-        if not is_unread:
-            # What the kernel still holds would turn the close into a reset, too.
-            with contextlib.suppress(OSError):
-                is_unread = bool(self._recv())
-        if not is_unread:
-            self.close()
-            return
-        try:
-            self._end_writing()
-        except OSError:
-            self.close()
-            return
-        self._resume()
-
     def end_when_idle(self) -> None:
         """Close if no request is here; else after the running one."""
         if self.state in (IDLE, HEAD):
             self._linger()
 
-    def _on_flushed(self) -> None:
-        if self.state == LINGER:
-            self._linger(is_unread=True)
+    def _drop_request(self) -> None:
+        self._exchange = None
+        self._head = None
+        self._decoder = None
+        self._body = self._buffer = b""
 
     def _on_closed(self) -> None:
-        self.state = CLOSED
-        self._buffer = self._body = b""
-        self._decoder = None
-        self._head = None
+        # A request that is running still needs its exchange.
+        exchange = self._exchange
+        self._drop_request()
+        self._exchange = exchange
+        super()._on_closed()
         self._server.forget(self)
 
     # --- time
@@ -543,7 +489,8 @@ class Connection(Stream):
             self.reset()
             return
         state = self.state
-        elapsed = now - self._since - slack
+        now -= slack
+        elapsed = now - self._since
         if state == IDLE:
             if elapsed > limits.keep_alive_idle and not self._unsent:
                 self.close()
@@ -551,26 +498,15 @@ class Connection(Stream):
             if elapsed > limits.header_time:
                 self.refuse(408, "head: took too long to arrive")
         elif state == LINGER:
-            if elapsed > _LINGER_TIME and not self._unsent:
-                self.close()
+            self._check_lingering(elapsed)
         elif state == BUSY:
-            if self._reader is not None and self._is_body_late(elapsed):
+            if self._reader is not None and self._pace.is_late(now, limits):
                 self._reader.throw(Refused(408, "body: took too long to arrive"))
-        elif self._is_body_late(elapsed):
+        elif self._pace.is_late(now, limits):
             if state == BODY:
                 self.refuse(408, "body: took too long to arrive")
             else:
                 self.close()
-
-    def _is_body_late(self, elapsed: float) -> bool:
-        limits = self._server.limits
-        if elapsed > limits.body_idle:
-            return True
-        waited = self._waited + elapsed
-        return (
-            waited > min(_RATE_GRACE, limits.body_idle)
-            and self._received < waited * limits.body_rate
-        )
 
 
 def _without_empty_lines(data: bytes) -> bytes:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 
-from toolserver.http.connection import HEAD, IDLE, Connection
+from toolserver.http.closing import HEAD, IDLE
+from toolserver.http.connection import Connection
 from toolserver.message import FileBody
 
 if TYPE_CHECKING:

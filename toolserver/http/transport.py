@@ -20,7 +20,8 @@ import gevent
 from gevent import get_hub
 from gevent.event import Event
 
-from toolserver.http.connection import BUSY, Connection
+from toolserver.http.closing import BUSY
+from toolserver.http.connection import Connection
 from toolserver.http.exchange import Handler
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.http.parser import HeadParser
