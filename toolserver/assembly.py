@@ -18,6 +18,7 @@ from toolserver.web.app import App
 from toolserver.web.gateway import Gateway, configured
 from toolserver.web.gateway import registered as applications
 from toolserver.web.hosts import HostCheck
+from toolserver.web.origins import origin_of
 from toolserver.web.proxies import Proxies
 from toolserver.web.rest import REST
 from toolserver.web.rpc import RPC
@@ -71,9 +72,11 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
         JSONRPC(settings.limits),
         *codecs,
     ]
+    public = settings.server.public_url
     rpc = RPC(
         dispatcher,
         protocols,
+        origins=[origin_of(public)] if public else [],
         max_calls=settings.limits.batch,
         logs_calls=settings.log.rpc,
     )

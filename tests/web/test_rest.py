@@ -641,6 +641,32 @@ def test_strangers_pages_may_only_look(server):
     assert get("/shop/nothing", headers={"Sec-Fetch-Site": "same-origin"}).ok
 
 
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 204),
+        ({"Origin": "http://127.0.0.1:{port}"}, 204),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://[::1"}, 403),
+        ({"Origin": "https://127.0.0.1:{port}"}, 403),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 204),
+        ({"Origin": "https://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}, 204),
+    ],
+)
+def test_pages_of_strangers_change_nothing(server, verb, headers, status):
+    port = server.worker.http.local[1]
+    sent = {name: value.format(port=port) for name, value in headers.items()}
+    answer = server.http.request(verb, "/shop/nothing", headers=sent)
+    assert answer.status_code == status
+    assert server.http.get("/shop/add?a=1", headers=sent).status_code == 200
+
+
 # versions of an answer
 
 

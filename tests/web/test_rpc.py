@@ -219,15 +219,24 @@ def test_other_verbs_and_types_are_refused(server):
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [("http://evil.example", 403), ("null", 403), (None, 200)],
+    [
+        ("http://evil.example", 403),
+        ("null", 403),
+        (None, 200),
+        ("http://[::1", 403),
+        ("http://a]b[c", 403),
+        ("", 403),
+    ],
 )
 def test_pages_of_strangers_may_not_make_calls(server, origin, status):
     message = {"jsonrpc": "2.0", "id": 1, "method": "sample.faults.fine"}
-    headers = {"Origin": origin} if origin else {}
+    headers = {} if origin is None else {"Origin": origin}
     answer = server.http.post("/JSONRPC", json=message, headers=headers)
     assert answer.status_code == status
     own = {"Origin": server.url("")}
     assert server.http.post("/JSONRPC", json=message, headers=own).status_code == 200
+    other = {"Origin": server.url("").replace("http:", "https:")}
+    assert server.http.post("/JSONRPC", json=message, headers=other).status_code == 403
 
 
 def test_a_foreign_host_is_refused(server):

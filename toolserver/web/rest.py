@@ -30,6 +30,7 @@ from toolserver.web.arguments import read_arguments
 from toolserver.web.conditional import make_etag
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 from toolserver.web.negotiation import add_vary, choose_media_type, compress_response
+from toolserver.web.origins import foreign_origin, origin_of
 from toolserver.web.problems import (
     error_fields,
     exception_of,
@@ -66,6 +67,8 @@ class REST:
         self._dispatcher = dispatcher
         self._max_body = settings.limits.body
         self._debug = settings.server.debug
+        public = settings.server.public_url
+        self._origins = frozenset({origin_of(public)} if public else ())
         routes = Routes(registry, dispatcher.failure)
         self.exact = routes.exact
         self.nearest = routes.nearest
@@ -113,10 +116,10 @@ class REST:
             query = f"?{request.query_string}" if request.query_string else ""
             return redirect(route.redirect + query, 308)
         if not (endpoint.is_safe or route.is_trusted) and (
-            request.headers.get("sec-fetch-site") == "cross-site"
+            foreign_origin(request, self._origins) is not None
         ):
             return self.problem(
-                request, Forbidden("calls from pages of another site are not allowed")
+                request, Forbidden("calls from pages of another origin are not allowed")
             )
         context = current() or Context(protocol="REST")
         if route.rest:

@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from toolserver.batches import claim_calls, in_turns
 from toolserver.calls import Call, Outcome
@@ -16,6 +15,7 @@ from toolserver.errors import Forbidden, ToolserverError
 from toolserver.message import Request, Response
 from toolserver.protocols.base import RPCProtocol
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
+from toolserver.web.origins import foreign_origin
 
 __all__ = ["RPC"]
 
@@ -34,7 +34,7 @@ class RPC:
     Args:
         dispatcher: The door for calls.
         codecs: The protocols; of several with one prefix the last one holds.
-        origins: Origins of web pages that may make calls, besides the server's own.
+        origins: Origins of the server besides the one that is asked.
         max_calls: How many calls one request may make.
         logs_calls: Whether each call and its outcome are logged.
     """
@@ -90,7 +90,7 @@ class RPC:
             expected = " or ".join(sorted(media_types))
             text = f"content type: got {got}, expected {expected}\n"
             return Response(text, status=415, headers={"Accept-Post": expected})
-        origin = self._foreign_origin(request)
+        origin = foreign_origin(request, self._origins)
         if origin is not None and not self._sharing(origin, namespace or None):
             raise _not_shared()
         if not isinstance(request.content, bytes):
@@ -123,15 +123,6 @@ class RPC:
                 return answer_preflight(request, sharing[0], ("POST",))
         text = f"{codec.prefix} is called by POST; see its documentation\n"
         return Response(text, status=405, headers={"Allow": "POST"})
-
-    def _foreign_origin(self, request: Request) -> str | None:
-        """The origin of the page that calls, if it is not one of the server's own."""
-        origin: str | None = request.headers.get("origin")
-        if origin is None or origin in self._origins:
-            return None
-        # The host that the browser has asked for, not what it was rewritten to.
-        asked = request.notes.get("host", request.host)
-        return None if urlsplit(origin).netloc.lower() == asked else origin
 
     def _sharing(self, origin: str, namespace: str | None) -> list[CORS]:
         """What lets pages of an origin call a tool, or any tool if none is named."""
