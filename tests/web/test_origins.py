@@ -62,11 +62,11 @@ def test_the_public_address_is_the_servers_own():
     with toolserver.testing.serve(Faults, config=config) as server:
         message = {"jsonrpc": "2.0", "id": 1, "method": "sample.faults.fine"}
         for origin, may in (
-            ("https://shop.example", 200),
-            ("http://a.example", 403),
+            ("https://shop.example", True),
+            ("http://a.example", False),
         ):
             headers = {"Origin": origin}
             for path, sent in (("JSONRPC", message), ("sample/faults/raises", {})):
-                url = server.worker.http.url + path
+                url = f"{server.worker.http.url}/{path}"
                 answer = server.http.post(url, json=sent, headers=headers)
                 assert (answer.status_code != 403) == may
