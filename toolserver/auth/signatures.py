@@ -274,7 +274,7 @@ def _spool(request: Request, digest: DigestCheck) -> bytes | BodyReader:
     """Read a body that is still arriving, to where it can be read again."""
     source, memory = request.stream, request.limits.upload_memory
     with ExitStack() as stack:
-        file = stack.enter_context(tempfile.SpooledTemporaryFile(memory))
+        file = stack.enter_context(tempfile.SpooledTemporaryFile(max(1, memory)))
         while piece := source.read(_PIECE):
             digest.update(piece)
             file.write(piece)
