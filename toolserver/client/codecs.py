@@ -25,6 +25,7 @@ __all__ = [
     "Outgoing",
     "Style",
     "bad_answer",
+    "excerpt",
     "refusal",
     "sendable",
 ]
@@ -202,7 +203,7 @@ def bad_answer(answer: Answer, reason: str = "") -> AnswerError:
     if location is not None and 300 <= answer.status < 400:
         text = f"redirected to {location!r}; give that address"
     else:
-        text = reason or _excerpt(answer) or "got no body"
+        text = reason or excerpt(answer) or "got no body"
     what = "no answer of a toolserver" if answer.status < 400 else "refused"
     return AnswerError(
         f"{what}: HTTP {answer.status}{phrase}: {text}",
@@ -211,8 +212,12 @@ def bad_answer(answer: Answer, reason: str = "") -> AnswerError:
     )
 
 
-def _excerpt(answer: Answer) -> str:
-    """The beginning of a body, which may be anything."""
+def excerpt(answer: Answer) -> str:
+    """The beginning of a body, which may be anything, on one line.
+
+    Args:
+        answer: The answer.
+    """
     text = answer.body[:_SHOWN].decode("utf-8", "replace")
     if "html" in answer.media_type:
         text = _TAG.sub(" ", text)

@@ -52,6 +52,12 @@ class RemoteToolserver:
         url: Address of the server; ``http+unix:///path`` for a Unix socket.
         protocol: How calls are sent.
         basic: Name and password for Basic authentication (RFC 7617).
+        privkey: File with the client's private key: requests are signed with it
+            (RFC 9421).
+        pubkey: File with the server's public key: no answer is taken that the server
+            has not signed.
+        localname: The name by which the server knows the client; by default that of
+            the file of the private key, without its suffix.
         timeout: Seconds to wait for a call, further attempts included; None for no
             bound.
         retries: Further attempts after a failure that has done nothing: where no
@@ -70,8 +76,9 @@ class RemoteToolserver:
         url: The address.
 
     Raises:
-        ValueError: The address is none, or the protocol is not known.
-        FileNotFoundError: A file of certificates is not there.
+        ValueError: The address is none, the protocol is not known, or a file of a key
+            holds none.
+        FileNotFoundError: A file of certificates or of a key is not there.
     """
 
     def __init__(
@@ -80,6 +87,9 @@ class RemoteToolserver:
         protocol: Protocol = "JSONRPC",
         *,
         basic: tuple[str, str] | None = None,
+        privkey: str | None = None,
+        pubkey: str | None = None,
+        localname: str | None = None,
         timeout: float | None = 60.0,
         retries: int = 2,
         verify: bool | str = True,
@@ -97,6 +107,9 @@ class RemoteToolserver:
             url,
             Options(
                 basic=basic,
+                privkey=privkey,
+                pubkey=pubkey,
+                localname=localname,
                 timeout=timeout,
                 retries=retries,
                 verify=verify,

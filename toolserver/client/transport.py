@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import errno
+import functools
+import io
 import os
 import random
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.response import HTTPResponse
 
 from toolserver import __version__
 from toolserver.client.codecs import Answer, Outgoing
@@ -27,6 +31,9 @@ from toolserver.client.failures import (
     TransportError,
 )
 from toolserver.client.unixsocket import UnixAdapter
+
+if TYPE_CHECKING:
+    from toolserver.client.signatures import Signature
 
 __all__ = ["Options", "Transport"]
 
@@ -50,6 +57,9 @@ class Options:
         cert: File of the client's own certificate and key, or a file of each.
         proxies: URLs of proxies by scheme; None for those of the environment.
         headers: Further header fields of each request.
+        privkey: File with the client's private key, with which requests are signed.
+        pubkey: File with the server's public key; answers have to be signed then.
+        localname: The name by which the server knows the client.
         max_answer: Size of an answer, bytes, decompressed.
     """
 
@@ -60,6 +70,9 @@ class Options:
     cert: str | tuple[str, str] | None = None
     proxies: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    privkey: str | None = None
+    pubkey: str | None = None
+    localname: str | None = None
     max_answer: int = 64 * 1024 * 1024
 
 
@@ -91,7 +104,8 @@ class Transport:
             session.mount(f"{scheme}://", adapter)
             # What is said here is not to be changed by the environment.
             session.trust_env = options.proxies is None
-        session.auth = _basic(options.basic)
+        session.auth = self._basic = _basic(options.basic)
+        self._signer = _signer(options)
         session.verify = options.verify
         session.cert = options.cert
         session.proxies.update(options.proxies or {})
@@ -148,42 +162,56 @@ class Transport:
         if deadline is not None:
             # Zero would mean not to wait at all.
             remaining = max(0.001, deadline - time.monotonic())
+        signature = self._signer(self._basic) if self._signer is not None else None
         try:
             response = self._session.request(
                 "GET" if request.body is None else "POST",
                 self._base + request.path,
                 data=request.body,
                 headers=dict(request.headers),
+                auth=signature,
                 timeout=remaining,
                 allow_redirects=False,
                 stream=True,
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self._failure(error, is_sent=_was_sent(error)) from error
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        answer = Answer(self.url, response.status_code, headers, b"")
         with response:
             try:
-                body = b"".join(self._read(response, deadline))
+                if signature is None:
+                    return self._read(response.raw, answer, deadline)
+                # What is signed is what was sent, compressed if it was.
+                sent = self._read(response.raw, answer, deadline, unpacks=False)
+                signature.check(sent)
+                return self._read(_packed(sent), answer, deadline)
             except (requests.RequestException, HTTPError) as error:
                 raise self._failure(error, is_sent=True) from error
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(self.url, response.status_code, headers, body)
 
     def _read(
-        self, response: requests.Response, deadline: float | None
-    ) -> Iterator[bytes]:
+        self,
+        raw: HTTPResponse,
+        answer: Answer,
+        deadline: float | None,
+        *,
+        unpacks: bool = True,
+    ) -> Answer:
+        """Complete an answer by its body."""
         most = self._options.max_answer
-        size = 0
-        while piece := response.raw.read1(_PIECE, decode_content=True):
+        pieces, size = [], 0
+        while piece := raw.read1(_PIECE, decode_content=unpacks):
             size += len(piece)
             if size > most:
                 raise AnswerError(
                     f"answer of more than {most} bytes",
                     url=self.url,
-                    status=response.status_code,
+                    status=answer.status,
                 )
             if deadline is not None and time.monotonic() > deadline:
                 raise self._timeout()
-            yield piece
+            pieces.append(piece)
+        return replace(answer, body=b"".join(pieces))
 
     def _failure(self, error: Exception, *, is_sent: bool) -> TransportError:
         cause = _cause_of(error)
@@ -237,6 +265,30 @@ def _basic(pair: tuple[str, str] | None) -> AuthBase | None:
         return None
     # As text requests would send it in Latin-1.
     return HTTPBasicAuth(*(part.encode() for part in pair))
+
+
+def _signer(options: Options) -> Callable[[AuthBase | None], Signature] | None:
+    """What makes the signature of each request; None without keys."""
+    if options.privkey is None:
+        if options.pubkey is not None or options.localname is not None:
+            raise ValueError("privkey: missing, expected with pubkey and localname")
+        return None
+    # Most clients have no keys, and need not load what reads them.
+    from toolserver.client.signatures import Signature, Signer
+
+    pubkey = None if options.pubkey is None else Path(options.pubkey)
+    signer = Signer(Path(options.privkey), pubkey, options.localname)
+    return functools.partial(Signature, signer)
+
+
+def _packed(answer: Answer) -> HTTPResponse:
+    """A body that has arrived, to be read once more."""
+    coding = answer.headers.get("content-encoding")
+    return HTTPResponse(
+        io.BytesIO(answer.body),
+        headers={} if coding is None else {"Content-Encoding": coding},
+        preload_content=False,
+    )
 
 
 def _told_wait(answer: Answer) -> float | None:
