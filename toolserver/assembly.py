@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from toolserver.auth.access import Access
 from toolserver.builtin.api import API
 from toolserver.builtin.wsdl import WSDLTool
+from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.protocols.base import RPCProtocol
 from toolserver.protocols.base import registered as codecs
@@ -14,6 +16,7 @@ from toolserver.protocols.jsonrpc import JSONRPC
 from toolserver.protocols.soap import SOAP
 from toolserver.protocols.xmlrpc import XMLRPC
 from toolserver.services import Services
+from toolserver.settings import Settings
 from toolserver.web.app import App
 from toolserver.web.gateway import Gateway, configured
 from toolserver.web.gateway import registered as applications
@@ -70,6 +73,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
             wsdl.namespace if wsdl is not None else None,
         ),
         JSONRPC(settings.limits),
+        *_picklerpc(settings, home),
         *codecs,
     ]
     public = settings.server.public_url
@@ -96,3 +100,33 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
     )
     modules = gateway.modules | {type(codec).__module__ for codec in codecs}
     return Assembly(app, rpc, gateway, frozenset(modules))
+
+
+def _picklerpc(settings: Settings, home: Home) -> Iterator[RPCProtocol]:
+    """PickleRPC, where it is switched on and may be."""
+    if not settings.picklerpc.enabled:
+        return
+    if not settings.auth.rsa_authenticate:
+        raise StartError(
+            "picklerpc.enabled: a pickle is only taken from who has signed it; it "
+            "needs auth.rsa_authenticate = true"
+        )
+    # Only servers with keys wait for the library to be imported.
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from toolserver.auth.keys import SERVER, read_private
+    from toolserver.protocols.picklerpc import PickleRPC
+    from toolserver.protocols.pickles import classes_of
+
+    key = read_private(home.privkeys / f"{SERVER}.pem")
+    if not isinstance(key, RSAPrivateKey):
+        raise StartError(
+            f"{home.privkeys / SERVER}.pem: PickleRPC needs an RSA key; this one can "
+            "sign, and nothing can be sealed for it"
+        )
+    yield PickleRPC(
+        key,
+        classes_of(settings.picklerpc.classes),
+        max_size=settings.limits.body,
+        is_unlimited=settings.picklerpc.unlimited,
+    )

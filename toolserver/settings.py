@@ -277,6 +277,26 @@ class XMLRPCSettings(_Section, frozen=True):
     ] = False
 
 
+class PickleRPCSettings(_Section, frozen=True):
+    """PickleRPC, for callers in Python that have keys (auth.rsa_authenticate)."""
+
+    enabled: Annotated[bool, _doc("Whether it is spoken, below /PYRPC.")] = False
+    classes: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Further classes whose instances may be sent, each package.module:Class. "
+            "Whoever has a key may have them made."
+        ),
+    ] = ()
+    unlimited: Annotated[
+        bool,
+        _doc(
+            "Let pickles name any class: whoever has a key can then run any code in "
+            "the server."
+        ),
+    ] = False
+
+
 class WSGISettings(_Section, frozen=True):
     """WSGI applications to serve, besides those of the wsgi folder."""
 
@@ -304,5 +324,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     errors: ErrorSettings = ErrorSettings()
     log: LogSettings = LogSettings()
     xmlrpc: XMLRPCSettings = XMLRPCSettings()
+    picklerpc: PickleRPCSettings = PickleRPCSettings()
     wsgi: WSGISettings = WSGISettings()
     tool: dict[str, dict[str, Any]] = {}

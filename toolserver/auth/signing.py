@@ -32,7 +32,13 @@ from toolserver.auth.profile import (
 )
 from toolserver.auth.structured import InnerList, Item
 
-__all__ = ["SignatureError", "SignedRequest", "sign_request", "verify_answer"]
+__all__ = [
+    "SignatureError",
+    "SignedRequest",
+    "make_nonce",
+    "sign_request",
+    "verify_answer",
+]
 
 #: What a client asks for; of an answer without a body's type that is left out.
 _ASKED = InnerList(
@@ -63,6 +69,11 @@ class SignedRequest:
     signature: bytes
 
 
+def make_nonce() -> str:
+    """Make a nonce: random text that no other request has."""
+    return secrets.token_urlsafe(24)
+
+
 def sign_request(
     method: str,
     url: str,
@@ -73,6 +84,7 @@ def sign_request(
     key: SigningKey,
     cover: tuple[str, ...] = (),
     asks: bool = True,
+    nonce: str | None = None,
     now: float | None = None,
 ) -> SignedRequest:
     """Sign a request; a request that is sent again has to be signed again.
@@ -86,6 +98,8 @@ def sign_request(
         key: Its private key, or a shared secret.
         cover: Further header fields that are signed.
         asks: Whether to ask for a signed answer.
+        nonce: What makes the request one of its kind, where something in it depends
+            on that: as `make_nonce` makes it.
         now: The time, seconds since the epoch; by default the present one.
 
     Returns:
@@ -115,7 +129,7 @@ def sign_request(
         {
             "created": int(time.time() if now is None else now),
             "keyid": keyid,
-            "nonce": secrets.token_urlsafe(24),
+            "nonce": nonce or make_nonce(),
             "tag": TAG,
             "alg": algorithm_of(key),
         },
