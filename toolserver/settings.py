@@ -146,6 +146,9 @@ class Limits(_Section, frozen=True):
     chunk_extensions: Annotated[
         int, _doc("Size of all chunk extensions of one body (400).", ge=0)
     ] = 16384
+    small_chunks: Annotated[
+        int, _doc("Chunks of less than 64 bytes in one body (400).", ge=1)
+    ] = 100_000
     trailers: Annotated[int, _doc("Size of the trailer fields (431).", ge=0)] = 8192
     header_time: Annotated[
         float, _doc("Time in which a request head has to arrive (408).", gt=0)
@@ -160,9 +163,20 @@ class Limits(_Section, frozen=True):
             ge=0,
         ),
     ] = 500
+    uploads: Annotated[
+        int,
+        _doc(
+            "Requests running while their body still arrives, at most half of the "
+            "workers (503).",
+            ge=1,
+        ),
+    ] = 500
     write_idle: Annotated[
         float, _doc("Time in which a client may take nothing of an answer (cut).", gt=0)
     ] = 30.0
+    write_rate: Annotated[
+        int, _doc("Bytes of an answer that are taken per second at least (cut).", ge=0)
+    ] = 500
     keep_alive_idle: Annotated[
         float, _doc("Time that an idle connection is kept open.", gt=0)
     ] = 15.0
@@ -208,6 +222,9 @@ class ToolsSettings(_Section, frozen=True):
         tuple[str, ...],
         _doc("Tools of the server itself that are not served, such as system."),
     ] = ()
+    max_children: Annotated[
+        int, _doc("Tools of factories that are kept, of all factories.", ge=100)
+    ] = 10_000
     entry_points: Annotated[
         bool, _doc('Import what installed packages offer as "toolserver.tools".')
     ] = False

@@ -153,3 +153,12 @@ def test_any_bytes_give_a_body_or_a_refusal(data):
     # Anything else that is raised fails the test.
     with contextlib.suppress(Refused):
         ChunkedDecoder(Limits()).feed(data)
+
+
+def test_very_small_chunks_are_bounded():
+    decoder = ChunkedDecoder(Limits(small_chunks=3))
+    large = b"40\r\n" + b"x" * 64 + b"\r\n"
+    assert decoder.feed((large + b"1\r\ny\r\n") * 3) == (b"x" * 64 + b"y") * 3
+    with pytest.raises(Refused) as caught:
+        decoder.feed(b"3f\r\n")
+    assert caught.value.status == 400

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from toolserver.http.framing import Decoder
 from toolserver.http.refused import BodyRefused, Refused
+from toolserver.http.turns import Turns
 
 __all__ = ["ByteSource", "StreamedBody"]
 
@@ -40,6 +41,7 @@ class StreamedBody:
         limit: Size that the body may have.
         ask_limit: Gives the size that this very request may have; asked once, when
             the body passes `limit`.
+        begin: What has been decoded of it already.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class StreamedBody:
         "_limit",
         "_received",
         "_source",
+        "_turns",
     )
 
     def __init__(
@@ -58,14 +61,16 @@ class StreamedBody:
         decoder: Decoder,
         limit: int,
         ask_limit: Callable[[], int] | None = None,
+        begin: bytes = b"",
     ) -> None:
         self._source: ByteSource | None = source
         self._decoder = decoder
         self._limit = limit
         self._ask_limit = ask_limit
-        self._buffer = b""
-        self._received = 0
+        self._buffer = begin
+        self._received = len(begin)
         self._failure: BodyRefused | None = None
+        self._turns = Turns()
 
     @property
     def failure(self) -> BodyRefused | None:
@@ -83,8 +88,9 @@ class StreamedBody:
         Raises:
             BodyRefused: It passes the limit.
         """
-        if length > self._limit:
-            self._check_limit(length)
+        size = max(length, self._received)
+        if size > self._limit:
+            self._check_limit(size)
 
     def _pull(self) -> bytes:
         """The next bytes of the body; empty at its end."""
@@ -93,6 +99,7 @@ class StreamedBody:
         while not self._decoder.done:
             if self._failure is not None:
                 raise self._failure
+            self._turns.offer()
             try:
                 piece = self._decoder.feed(self._source.receive())
                 self._received += len(piece)

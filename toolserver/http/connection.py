@@ -187,6 +187,9 @@ class Connection(ClosingStream):
         self._pace.note(len(piece), self._server.clock)
         if self.state == BODY:
             self._body += piece
+        if len(self._body) > min(self._server.limits.body, _BUFFERED_BODY):
+            self._stream_rest(decoder)
+            return
         if not decoder.done:
             return
         self._decoder = None
@@ -201,6 +204,20 @@ class Connection(ClosingStream):
             self._become_idle()
             if self._next():
                 self._submit()
+
+    def _stream_rest(self, decoder: Decoder) -> None:
+        """Run the request whose body has begun to arrive, and has shown good will."""
+        head = self._head
+        if head is None:
+            return
+        begin, self._body = self._body, b""
+        self._buffer, decoder.rest = decoder.rest, b""
+        try:
+            self._begin_streamed(head, decoder, begin)
+        except Refused as refused:
+            self.refuse(refused.status, refused.message, retry_after=1)
+        else:
+            self._submit()
 
     # --- from the buffer to a request: in the loop or at the end of `serve`
 
@@ -222,7 +239,8 @@ class Connection(ClosingStream):
             self._buffer = data[end:]
             return self._prepare(parser.parse(data[:end]))
         except Refused as refused:
-            self.refuse(refused.status, refused.message)
+            retry_after = 1 if refused.status == 503 else 0
+            self.refuse(refused.status, refused.message, retry_after=retry_after)
             return False
 
     def _prepare(self, head: Head) -> bool:
@@ -241,18 +259,29 @@ class Connection(ClosingStream):
             self._buffer = decoder.rest
             self._begin(head, piece)
             return True
-        if 0 < length <= min(limits.body, _BUFFERED_BODY) and (
-            not head.expects_continue
+        is_small = 0 < length <= min(limits.body, _BUFFERED_BODY)
+        if (is_small and not head.expects_continue) or (
+            # Workers are scarce: who wants one has to send something first.
+            length <= limits.body
+            and not decoder.done
+            and len(piece) <= _BUFFERED_BODY
+            and self._server.uploads_are_many
         ):
-            self._decoder = decoder
-            self._body = piece
-            self._buffer = b""
-            self._head = head
-            self._pace = Pace(self._server.clock, len(piece))
-            self.state = BODY
+            self._collect(head, decoder, piece)
             return False
         self._begin_streamed(head, _decoder(head, self._server))
         return True
+
+    def _collect(self, head: Head, decoder: Decoder, piece: bytes) -> None:
+        """Wait for the body, or for much of it, without a greenlet."""
+        self._decoder = decoder
+        self._body = piece
+        self._buffer = b""
+        self._head = head
+        self._pace = Pace(self._server.clock, len(piece))
+        self.state = BODY
+        if head.expects_continue and not piece:
+            self.post(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _begin(self, head: Head, content: bytes) -> None:
         """Make the request of a head with its whole body."""
@@ -282,13 +311,16 @@ class Connection(ClosingStream):
         self._head = None
         self.state = BUSY
 
-    def _begin_streamed(self, head: Head, decoder: Decoder) -> None:
+    def _begin_streamed(self, head: Head, decoder: Decoder, begin: bytes = b"") -> None:
         """Make the request of a head whose body the handler reads as it comes."""
+        server = self._server
+        if len(server.uploads) >= server.most_uploads:
+            raise Refused(503, "too many bodies are arriving at once")
         self._begin(head, b"")
         exchange = self._exchange
         if exchange is None:
             return
-        server = self._server
+        server.uploads.add(self)
         ask_limit = None
         if server.body_limit is not None:
             ask = server.body_limit
@@ -297,11 +329,13 @@ class Connection(ClosingStream):
             def ask_limit() -> int:
                 return ask(without_body)
 
-        body = StreamedBody(self, decoder, server.limits.body, ask_limit)
+        body = StreamedBody(self, decoder, server.limits.body, ask_limit, begin)
         exchange.body = body
         exchange.request = exchange.request.replace(content=body)
         self._decoder = decoder
-        self._pace = Pace(self._server.clock)
+        # What was collected has been on time.
+        self._pace = Pace(server.clock)
+        exchange.is_continued = bool(begin)
 
     @property
     def certificate(self) -> Mapping[str, Any] | None:
@@ -346,6 +380,8 @@ class Connection(ClosingStream):
         body = exchange.body
         exchange.run(server.handler, server.on_reply)
         self._exchange = None
+        if body is not None:
+            server.uploads.discard(self)
         if self.state == CLOSED:
             return False
         is_skipped = body is None or self._skip_body(exchange, body)
@@ -441,6 +477,8 @@ class Connection(ClosingStream):
     def give_back(self, data: bytes) -> None:
         """Take bytes that belong to the next request."""
         self._buffer = data + self._buffer
+        # The body is here: the request is like any other now.
+        self._server.uploads.discard(self)
 
     # --- the end
 
@@ -465,6 +503,7 @@ class Connection(ClosingStream):
         self._exchange = None
         self._head = None
         self._decoder = None
+        self._server.uploads.discard(self)
         self._body = self._buffer = b""
 
     def _on_closed(self) -> None:
@@ -485,7 +524,7 @@ class Connection(ClosingStream):
             slack: How far the clock may be behind.
         """
         limits = self._server.limits
-        if self._progress and now - self._progress > limits.write_idle + slack:
+        if self._progress and self._takes_too_little(now - slack):
             self.reset()
             return
         state = self.state

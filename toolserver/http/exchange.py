@@ -27,6 +27,7 @@ from toolserver.http.reply import (
     has_no_body,
     refusal,
 )
+from toolserver.http.turns import Turns
 from toolserver.message import FileBody, Request, Response
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Exchange:
         "_framing",
         "_heads",
         "_left",
+        "_turns",
         "_wire",
         "body",
         "broken",
@@ -119,6 +121,7 @@ class Exchange:
         self._heads = heads
         self._framing = _NONE
         self._left = 0
+        self._turns: Turns | None = None
         self.head = head
         self.body: StreamedBody | None = None
         self.started = False
@@ -226,6 +229,7 @@ class Exchange:
             )
             return
         pieces = iter(body)
+        turns = Turns()
         # The first piece is made before the head is sent, so that a failure to make
         # any can still be told by the status.
         piece = next(pieces, b"")
@@ -234,6 +238,7 @@ class Exchange:
         for piece in pieces:
             if piece:
                 self._write_piece(piece)
+            turns.offer()
         self._finish()
 
     def start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
@@ -246,6 +251,9 @@ class Exchange:
             raise RuntimeError("writer: start comes before write")
         if data:
             self._write_piece(data)
+            if self._turns is None:
+                self._turns = Turns()
+            self._turns.offer()
 
     def start_with(
         self,

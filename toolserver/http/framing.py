@@ -54,13 +54,16 @@ _TRAILER = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*",
 )
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
+#: Chunks below this size are counted: each costs work, whatever it brings.
+_SMALL_CHUNK = 64
 
 
 class ChunkedDecoder:
     """A body in chunks. Extensions and trailers are bounded, checked and dropped.
 
     Args:
-        limits: How large extensions and trailers may be.
+        limits: How many small chunks there may be, how large extensions and
+            trailers.
 
     Attributes:
         done: Whether the last chunk and the trailers have been fed.
@@ -73,6 +76,7 @@ class ChunkedDecoder:
         "_left",
         "_limits",
         "_part",
+        "_small_chunks",
         "_state",
         "_trailers",
         "done",
@@ -84,6 +88,7 @@ class ChunkedDecoder:
         self._limits = limits
         self._state = _SIZE
         self._left = 0
+        self._small_chunks = 0
         self._part = b""
         self._extensions = 0
         self._trailers = 0
@@ -151,8 +156,16 @@ class ChunkedDecoder:
         if self._extensions > self._limits.chunk_extensions:
             bound = self._limits.chunk_extensions
             raise Refused(400, f"chunk extensions: more than {bound} bytes")
-        self._left = int(match[1], 16)
-        self._state = _DATA if self._left else _TRAILERS
+        size = int(match[1], 16)
+        if size < _SMALL_CHUNK:
+            self._small_chunks += 1
+            if self._small_chunks > self._limits.small_chunks:
+                bound = self._limits.small_chunks
+                raise Refused(
+                    400, f"chunks: more than {bound} of less than {_SMALL_CHUNK} bytes"
+                )
+        self._left = size
+        self._state = _DATA if size else _TRAILERS
 
     def _check_part(self) -> None:
         """Refuse a line that is wrong or too long already before its end."""

@@ -8,14 +8,18 @@ on and off, so that what nobody wants stays with its sender.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import struct
+import sys
+import termios
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub, getcurrent
 
 from toolserver.http.exchange import ClientGone
+from toolserver.http.turns import Turns
 from toolserver.message import FileBody
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ class Stream:
         "_at_end",
         "_is_reading",
         "_progress",
+        "_queued",
         "_read_watcher",
         "_reader",
         "_server",
@@ -70,6 +75,8 @@ class Stream:
         # By the server's clock: when the client last took something of what waits
         # for it; 0 while nothing does.
         self._progress = 0.0
+        # What the kernel held of it soon after that; -1 while nobody has asked.
+        self._queued = -1
         self._write_watcher: Any = None
         self._read_watcher: Any = get_hub().loop.io(sock.fileno(), _READ)
         self._is_reading = True
@@ -179,7 +186,9 @@ class Stream:
         while self._unsent:
             self._wait_writable()
         offset, left = file.offset, file.length
+        turns = Turns()
         while left:
+            turns.offer()
             if self.is_closed:
                 raise ClientGone("the connection is closed")
             try:
@@ -223,8 +232,36 @@ class Stream:
         finally:
             self._writer = None
 
+    def _takes_too_little(self, now: float) -> bool:
+        """Whether the client is too slow to take what waits for it.
+
+        The kernel calls a socket writable when a good part of its buffer is free,
+        and to a slow client that takes minutes. So it is asked how much it holds.
+        """
+        if self._queued < 0:
+            self._queued = self._count_queued()
+        limits = self._server.limits
+        if now - self._progress <= limits.write_idle:
+            return False
+        queued = self._count_queued()
+        taken = self._queued - queued
+        if taken < max(1, limits.write_rate * limits.write_idle):
+            return True
+        self._progress = now
+        self._queued = queued
+        return False
+
+    def _count_queued(self) -> int:
+        """Bytes that were sent and that the client has not acknowledged."""
+        try:
+            answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            # Not a socket that can tell: as if nothing had been taken.
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
+
     def _watch_writing(self) -> None:
-        self._progress = self._server.clock
+        self._note_progress()
         if self._write_watcher is None:
             watcher = get_hub().loop.io(self._socket.fileno(), _WRITE)
             self._write_watcher = watcher
@@ -237,8 +274,12 @@ class Stream:
             self._write_watcher.close()
             self._write_watcher = None
 
-    def _on_writable(self) -> None:
+    def _note_progress(self) -> None:
         self._progress = self._server.clock
+        self._queued = -1
+
+    def _on_writable(self) -> None:
+        self._note_progress()
         if self._unsent:
             try:
                 sent = self._socket.send(self._unsent)

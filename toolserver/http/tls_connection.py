@@ -17,6 +17,7 @@ from gevent import get_hub
 
 from toolserver.http.closing import HEAD, IDLE
 from toolserver.http.connection import Connection
+from toolserver.http.turns import Turns
 from toolserver.message import FileBody
 
 if TYPE_CHECKING:
@@ -134,8 +135,10 @@ class TLSConnection(Connection):
             super().write(self._seal(data), more=more)
             return
         view = memoryview(data)
+        turns = Turns()
         for start in range(0, len(view), _PIECE):
             super().write(self._seal(view[start : start + _PIECE]))
+            turns.offer()
 
     def post(self, data: bytes) -> None:
         """Send bytes without waiting."""
@@ -144,6 +147,7 @@ class TLSConnection(Connection):
     def send_file(self, file: FileBody) -> None:
         """Send a span of a file by reading it."""
         offset, left = file.offset, file.length
+        turns = Turns()
         while left:
             data = os.pread(file.fileno(), min(left, _PIECE), offset)
             if not data:
@@ -151,6 +155,7 @@ class TLSConnection(Connection):
             self.write(data)
             offset += len(data)
             left -= len(data)
+            turns.offer()
 
     def _end_writing(self) -> None:
         super().post(self._farewell())

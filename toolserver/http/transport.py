@@ -68,6 +68,8 @@ class HTTPServer:
 
     Attributes:
         requests: Requests that have arrived.
+        uploads: Connections whose request runs while its body is still arriving.
+        most_uploads: How many of them there may be, so that workers remain for others.
         stopping: Whether `stop` has been called.
         local: Address and port that the server listens on; the path of a Unix
             socket and 0.
@@ -94,6 +96,8 @@ class HTTPServer:
         self.heads = ReplyHeads()
         self.pool = Pool(settings.max_workers, settings.max_waiting, limits.pipelined)
         self.requests = 0
+        self.uploads: set[Connection] = set()
+        self.most_uploads = min(limits.uploads, max(1, settings.max_workers // 2))
         self.stopping = False
         self.local: tuple[str, int] = ("", 0)
         self.clock = time.monotonic()
@@ -122,6 +126,11 @@ class HTTPServer:
     def busy(self) -> int:
         """Requests that are running."""
         return self.pool.busy
+
+    @property
+    def uploads_are_many(self) -> bool:
+        """Whether half of the uploads that there may be are running."""
+        return 2 * len(self.uploads) >= self.most_uploads
 
     @property
     def free(self) -> int:
