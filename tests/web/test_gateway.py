@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import sys
 import wsgiref.validate
@@ -169,6 +170,32 @@ def test_what_cannot_be_served_is_named(line, message):
         toolserver.testing.serve(config=config),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/mnt/x", "/mnt /x"),
+        ("/%6dnt/x", "/mnt /x"),
+        ("/%6Dn%74", "/mnt "),
+        ("/mnt/%78%2Fy%20", "/mnt /x/y "),
+        ("/mnt%2Fx", None),
+        ("/%2Fmnt/x", None),
+    ],
+)
+def test_escapes_lead_around_no_mount_point(path, text):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode("latin-1")]
+
+    register_wsgi("one", app, mount="/mnt")
+    with toolserver.testing.serve() as server:
+        connection = http.client.HTTPConnection(*server.worker.http.local, timeout=9)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        got = answer.read().decode("latin-1") if answer.status == 200 else None
+        connection.close()
+        assert got == text
 
 
 def test_one_place_is_for_one_application():

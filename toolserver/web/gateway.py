@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from toolserver.contexts import current
 from toolserver.errors import StartError
@@ -23,6 +24,10 @@ __all__ = ["Application", "Gateway", "configured", "register_wsgi", "registered"
 #: Below it stand the applications that have no mount point of their own.
 PREFIX = "/WSGI/"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+#: Escapes of what may stand for itself, wherever it stands.
+_UNRESERVED = re.compile(
+    r"%(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa]|3[0-9]|2[DdEe]|5[Ff]|7[Ee])"
+)
 _MOUNT = re.compile(r"(?:/[A-Za-z0-9_.~-]+)+")
 
 
@@ -158,7 +163,7 @@ class Gateway:
         Returns:
             The mount point, or None.
         """
-        path = request.raw_path
+        path = _normalized(request.raw_path)
         for mount in self._longest_first:
             if path.startswith(mount) and path[len(mount) :][:1] in ("", "/"):
                 return mount
@@ -177,5 +182,13 @@ class Gateway:
         Raises:
             AlreadyDone: The application has sent its answer by ``write``.
         """
-        inside = request.replace(raw_path=request.raw_path[len(mount) :])
+        path = _normalized(request.raw_path)
+        inside = request.replace(raw_path=path[len(mount) :])
         return self._handlers[mount](inside)
+
+
+def _normalized(path: str) -> str:
+    """A path without needless escapes: ``/%6dnt`` is ``/mnt`` (RFC 3986, 6.2.2.2)."""
+    if "%" not in path:
+        return path
+    return _UNRESERVED.sub(lambda found: unquote(found[0]), path)
