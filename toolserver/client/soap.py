@@ -73,8 +73,8 @@ class SOAPCodec:
         """Read the envelope of a result or of a fault."""
         if answer.status not in (200, 500) or answer.media_type != SOAP11.media_type:
             raise refusal(answer)
-        text = to_utf8(answer.body, answer.content_type)
         try:
+            text = to_utf8(answer.body, answer.content_type)
             version, root = open_envelope(text, self._limits)
             operation = read_body(text, version, root, self._limits).operation
             if operation.tag != f"{{{version.envelope}}}Fault":
