@@ -62,11 +62,14 @@ class Outgoing:
         path: Path below that of the server, with a slash in front.
         body: The body; None for GET.
         headers: The header fields that belong to the body.
+        is_sealed: Whether the body is for the server alone; it is sealed when the
+            request is signed, and so is that of the answer.
     """
 
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_sealed: bool = False
 
 
 @dataclass(frozen=True)

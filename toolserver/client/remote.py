@@ -13,6 +13,7 @@ from toolserver.client.credentials import Credential, SharedSecret, with_token
 from toolserver.client.descriptions import Described, arrange, read_description
 from toolserver.client.failures import AnswerError
 from toolserver.client.jsonrpc import JSONRPCCodec
+from toolserver.client.pickled import PickleCodec
 from toolserver.client.rest import RESTCodec
 from toolserver.client.soap import SOAPCodec
 from toolserver.client.tools import RemoteTool
@@ -27,7 +28,7 @@ __all__ = ["PROTOCOLS", "Protocol", "RemoteToolserver", "connect"]
 T = TypeVar("T")
 
 #: The protocols, by the prefixes of their URLs.
-Protocol = Literal["JSONRPC", "RPC2", "SOAP", "REST"]
+Protocol = Literal["JSONRPC", "RPC2", "SOAP", "REST", "PYRPC"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 #: Bounds for the XML of answers; their size is bounded before.
@@ -40,6 +41,7 @@ _CODECS: dict[str, Callable[[], Codec]] = {
     "RPC2": lambda: XMLRPCCodec(_LIMITS),
     "SOAP": lambda: SOAPCodec(_LIMITS),
     "REST": RESTCodec,
+    "PYRPC": PickleCodec,
 }
 
 
@@ -101,6 +103,8 @@ class RemoteToolserver:
         if protocol not in _CODECS:
             expected = ", ".join(PROTOCOLS)
             raise ValueError(f"protocol: got {protocol!r}, expected one of {expected}")
+        if protocol == "PYRPC" and (privkey is None or pubkey is None):
+            raise ValueError("PYRPC needs privkey and pubkey, the server's")
         self.url = url
         self._codec = _CODECS[protocol]()
         self._transport = Transport(

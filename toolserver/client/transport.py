@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from http.client import IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -43,6 +44,8 @@ _PIECE = 65536
 _KEPT = 256
 #: Seconds before the second attempt; each further one waits twice as long.
 _BACKOFF = 0.1
+#: Seconds after which a server that asks to come again is not asked again.
+_LONGEST_WAIT = 60.0
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,9 @@ class Transport:
         if deadline is not None:
             # Zero would mean not to wait at all.
             remaining = max(0.001, deadline - time.monotonic())
-        signature = self._signer(self._basic) if self._signer is not None else None
+        signature = None
+        if self._signer is not None:
+            signature = self._signer(self._basic, seals=request.is_sealed)
         try:
             response = self._session.request(
                 "GET" if request.body is None else "POST",
@@ -185,7 +190,7 @@ class Transport:
                 # What is signed is what was sent, compressed if it was.
                 sent = self._read(response.raw, answer, deadline, unpacks=False)
                 signature.check(sent)
-                return self._read(_packed(sent), answer, deadline)
+                return signature.open(self._read(_packed(sent), answer, deadline))
             except (requests.RequestException, HTTPError) as error:
                 raise self._failure(error, is_sent=True) from error
 
@@ -223,6 +228,10 @@ class Transport:
                 text = f"TLS: {cause.verify_message or cause}"
         elif isinstance(cause, socket.gaierror):
             text = f"the host is not known: {cause.strerror}"
+        elif isinstance(cause, IncompleteRead):
+            text = "the answer broke off"
+        elif isinstance(cause, RemoteDisconnected):
+            text = "the server closed the connection without an answer"
         elif _is_timeout(error, cause):
             return self._timeout()
         else:
@@ -267,7 +276,7 @@ def _basic(pair: tuple[str, str] | None) -> AuthBase | None:
     return HTTPBasicAuth(*(part.encode() for part in pair))
 
 
-def _signer(options: Options) -> Callable[[AuthBase | None], Signature] | None:
+def _signer(options: Options) -> Callable[..., Signature] | None:
     """What makes the signature of each request; None without keys."""
     if options.privkey is None:
         if options.pubkey is not None or options.localname is not None:
@@ -299,7 +308,12 @@ def _told_wait(answer: Answer) -> float | None:
     ):
         return None
     told = answer.headers.get("retry-after", "")
-    return float(told) if told.isdecimal() else None
+    wait = float(told) if told.isdecimal() else _LONGEST_WAIT
+    return wait if wait < _LONGEST_WAIT else None
+
+
+#: Errors that tell what happened, whatever else was made of them.
+_TELLING = (ssl.SSLError, socket.gaierror, ConnectionError, IncompleteRead)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -319,7 +333,7 @@ def _cause_of(error: BaseException) -> BaseException:
     """The error of the system that is behind one of requests."""
     chain = list(_chain(error))
     for found in chain:
-        if isinstance(found, (ssl.SSLError, socket.gaierror, ConnectionError)):
+        if isinstance(found, _TELLING):
             return found
     for found in chain:
         if isinstance(found, OSError) and not isinstance(

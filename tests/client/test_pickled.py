@@ -1,0 +1,99 @@
+"""The client over PickleRPC, with real keys and a real server."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+
+import toolserver.testing
+from tests.protocols.test_picklerpc import (
+    ANN,
+    CONFIG,
+    SERVER,
+    OutOfStock,
+    Pickled,
+    make_home,
+)
+from toolserver.auth.keys import generate, private_pem, public_pem
+from toolserver.client import AnswerError, RemoteToolserver
+from toolserver.errors import InvalidParams, MethodNotFound
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The keys of a client."""
+    made = tmp_path_factory.mktemp("client")
+    (made / "ann.pem").touch(0o600)
+    (made / "ann.pem").write_text(private_pem(ANN))
+    (made / "server.pem").write_text(public_pem(SERVER.public_key()))
+    (made / "other.pem").write_text(public_pem(generate("rsa").public_key()))
+    (made / "edwards.pem").write_text(public_pem(ANN.public_key()))
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        # A server that has just begun takes no requests of before.
+        patch.setattr("toolserver.auth.signatures.AHEAD", -3600)
+        home = make_home(tmp_path_factory.mktemp("home"))
+        with toolserver.testing.serve(Pickled, home=home, config=CONFIG) as running:
+            yield running
+
+
+def connect(server, folder, pubkey="server.pem", **options):
+    return RemoteToolserver(
+        server.url("/"),
+        "PYRPC",
+        privkey=str(folder / "ann.pem"),
+        pubkey=str(folder / pubkey),
+        **options,
+    )
+
+
+@pytest.fixture
+def remote(server, folder):
+    with connect(server, folder) as made:
+        yield made
+
+
+def test_values_of_python_arrive_as_they_are(remote):
+    tool = remote.get_tool("pickled")
+    value = {1: ({2}, frozenset("a")), "when": dt.datetime(2026, 1, 2), "b": Decimal(1)}
+    assert tool.echo(value) == value
+    assert tool.echo(value=value) == value
+    assert tool.who() == ["ann", "Signature", "PYRPC"]
+    assert remote.tools()
+
+
+def test_exceptions_are_raised(remote):
+    tool = remote.get_tool("pickled")
+    with pytest.raises(KeyError) as caught:
+        tool.fail("key")
+    assert caught.value.args == ("k",)
+    with pytest.raises(OutOfStock, match="none left") as caught:
+        tool.fail("own")
+    assert caught.value.data == {"left": Decimal(0)}
+    with pytest.raises(MethodNotFound):
+        tool.nothing()
+    with pytest.raises(InvalidParams):
+        tool.part({"name": 1})
+    with pytest.raises(InvalidParams, match="argument cannot be sent"):
+        tool.echo(object())
+
+
+def test_answers_of_another_server_are_refused(server, folder):
+    with connect(server, folder, "other.pem") as remote, pytest.raises(AnswerError):
+        remote.get_tool("pickled").echo(1)
+
+
+def test_keys_are_needed(server, folder):
+    with pytest.raises(ValueError, match="PYRPC needs privkey and pubkey"):
+        RemoteToolserver(server.url("/"), "PYRPC")
+    with (
+        connect(server, folder, "edwards.pem") as remote,
+        pytest.raises(ValueError, match="RSA key of the server"),
+    ):
+        remote.call("pickled.echo", 1)
