@@ -31,9 +31,10 @@ from toolserver import (
     tool,
     validate,
 )
-from toolserver.childcache import ChildCache
+from toolserver.childcache import ChildCache, Population
 from toolserver.errors import (
     ApplicationError,
+    CallTimeout,
     Forbidden,
     MethodNotFound,
     NotFound,
@@ -454,6 +455,11 @@ class Bounds:
     max_children = 3
 
 
+class LargeBounds:
+    max_age = 1e9
+    max_children = 1000
+
+
 def test_a_cache_is_bounded_by_number_and_by_age_since_the_last_use():
     now = [0.0]
     dropped = []
@@ -490,6 +496,84 @@ def test_what_is_forgotten_while_it_is_made_is_made_again():
     assert cache.get("a", make) == "new"
     assert cache.get("a", make) == "new"
     assert dropped == ["old"]
+
+
+def test_what_forgets_its_own_key_each_time_is_a_mistake():
+    dropped = []
+    cache = ChildCache(Bounds(), dropped.append)
+
+    def make():
+        cache.forget("a")
+        return "a"
+
+    with pytest.raises(RuntimeError, match="key 'a' is forgotten each time"):
+        cache.get("a", make)
+    assert 1 < len(dropped) < 100
+    assert len(cache) == 0
+    assert cache.get("a", lambda: "b") == "b"
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_values_that_need_each_other_are_a_mistake(count):
+    caches = [ChildCache(Bounds(), lambda value: None) for _ in range(count)]
+    begun = gevent.event.Event()
+
+    def make(index):
+        if index == count - 1:
+            begun.set()
+        begun.wait()
+        following = (index + 1) % count
+        return caches[following].get("a", lambda: make(following)) + "!"
+
+    asking = [
+        gevent.spawn(cache.get, "a", lambda index=index: make(index))
+        for index, cache in enumerate(caches)
+    ]
+    assert len(gevent.joinall(asking, timeout=10)) == count
+    for each in asking:
+        assert isinstance(each.exception, RuntimeError)
+        assert "key 'a' needs what needs it" in str(each.exception)
+    assert [len(cache) for cache in caches] == [0] * count
+
+
+def test_waiting_for_a_value_is_bounded():
+    cache = ChildCache(Bounds(), lambda value: None)
+    release = gevent.event.Event()
+    making = gevent.spawn(cache.get, "a", release.wait)
+    gevent.idle()
+    with pytest.raises(CallTimeout, match="key 'a': not made within 0.01 seconds"):
+        cache.get("a", lambda: "never made", timeout=0.01)
+    release.set()
+    assert making.get(timeout=10) is True
+    assert cache.get("a", lambda: "never made", timeout=0.01) is True
+
+
+def test_caches_may_share_a_bound():
+    now = iter(range(10**6))
+    dropped = []
+    population = Population(100)
+    caches = [
+        ChildCache(
+            LargeBounds(), dropped.append, lambda: next(now), population=population
+        )
+        for _ in range(40)
+    ]
+    for key in "abcde":
+        for index, cache in enumerate(caches):
+            cache.get(key, lambda key=key, index=index: f"{key}{index}")
+            caches[0].get("a", lambda: "a0")
+    assert population.count == sum(map(len, caches))
+    assert 90 <= population.count <= 100
+    # Least recently used first, wherever it is.
+    assert (
+        dropped
+        == [f"{key}{index}" for key in "abc" for index in range(40)][
+            1 : len(dropped) + 1
+        ]
+    )
+    for cache in caches:
+        cache.clear()
+    assert (population.count, population.caches) == (0, set())
 
 
 def test_what_is_forgotten_is_closed_and_made_anew(server, shelf):
@@ -773,3 +857,62 @@ def test_the_pages_of_json_rpc_tell_the_missing_key(server):
     answer = json.loads(server.http.post("/JSONRPC", json=asked).text)
     assert answer["error"]["code"] == NotFound.code
     assert answer["error"]["message"] == "shelf: there is no 'three'"
+
+
+class Slow(TransientTool):
+    def on_start(self):
+        gevent.sleep(self.parent.seconds)
+
+    def show(self) -> str:
+        return self.key
+
+
+@register("slow")
+class SlowShelf(FactoryTool):
+    children = (Slow,)
+    seconds = 60.0
+
+    def child_exists(self, key):
+        return True
+
+
+def test_making_ends_with_the_time_of_a_call():
+    config = {"server": {"call_timeout": 0.05}}
+    with toolserver.testing.serve(SlowShelf, config=config) as server:
+        both = [gevent.spawn(server.call, "slow.one.show") for _ in range(2)]
+        gevent.joinall(both, timeout=10)
+        for each in both:
+            assert isinstance(each.exception, CallTimeout)
+        server.tool("slow").seconds = 0.0
+        assert server.call("slow.one.show") == "one"
+
+
+class Branch(TransientFactoryTool):
+    def child_exists(self, key):
+        return True
+
+    def where(self) -> str:
+        return self.namespace
+
+
+Branch.children = (Branch,)
+
+
+@register("trunk")
+class Trunk(FactoryTool):
+    children = (Branch,)
+
+    def child_exists(self, key):
+        return True
+
+
+def test_a_tree_of_factories_is_bounded_as_a_whole():
+    config = {"tools": {"max_children": 200}}
+    with toolserver.testing.serve(Trunk, config=config) as server:
+        for number in range(60):
+            name = ".".join(["trunk", *(f"{number}_{level}" for level in range(10))])
+            assert server.call(f"{name}.where") == name
+            assert tool("trunk") is server.tool("trunk")
+        gc.collect()
+        branches = [each for each in gc.get_objects() if isinstance(each, Branch)]
+        assert 10 <= len(branches) <= 200

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import quote
 
-from toolserver.childcache import ChildCache
+from toolserver.childcache import ChildCache, Population
 from toolserver.contractchecks import checked
 from toolserver.contracts import invariant_texts
 from toolserver.cors import CORS
@@ -234,6 +234,7 @@ def make_entry(
     is_builtin: bool = False,
     call_timeout: float | None = None,
     checks_contracts: bool = False,
+    population: Population | None = None,
 ) -> ToolEntry:
     """Make the entry of a tool and prepare its methods.
 
@@ -245,6 +246,7 @@ def make_entry(
         call_timeout: Seconds after which a call is ended where its method says
             nothing else; None for no bound.
         checks_contracts: Whether the contracts of the tool are checked.
+        population: A bound for what a factory makes, shared with others.
 
     Returns:
         The entry.
@@ -258,7 +260,7 @@ def make_entry(
         "is_builtin": is_builtin,
     }
     if isinstance(tool, FactoryTool):
-        children = tool._children = ChildCache(tool, _close)
+        children = tool._children = ChildCache(tool, _close, population=population)
         entry: ToolEntry = FactoryEntry(
             tool.namespace, tool, factory=tool, children=children, **facts
         )

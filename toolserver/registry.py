@@ -14,8 +14,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import gevent
+
+from toolserver.childcache import Population
 from toolserver.entries import FactoryEntry, Target, ToolEntry, make_entry
-from toolserver.errors import MethodNotFound, NotFound, StartError, ToolNotFound
+from toolserver.errors import (
+    CallTimeout,
+    MethodNotFound,
+    NotFound,
+    StartError,
+    ToolNotFound,
+)
 from toolserver.factories import (
     FactoryTool,
     TransientTool,
@@ -52,6 +61,8 @@ class Registry:
             nothing else; None for no bound.
         checks_contracts: Says of a namespace whether the contracts of its tool are
             checked; None for no tool.
+        max_children: How many tools of factories are kept, of all factories together;
+            None for no bound.
     """
 
     def __init__(
@@ -59,7 +70,9 @@ class Registry:
         *,
         call_timeout: float | None = None,
         checks_contracts: Callable[[str], bool] | None = None,
+        max_children: int | None = None,
     ) -> None:
+        self._population = Population(max_children)
         self._call_timeout = call_timeout
         self._checks_contracts = checks_contracts
         self._entries: dict[str, ToolEntry] = {}
@@ -254,6 +267,7 @@ class Registry:
             is_builtin=is_builtin,
             call_timeout=self._call_timeout,
             checks_contracts=check is not None and check(tool.namespace),
+            population=self._population,
         )
 
     def entry(self, namespace: str) -> ToolEntry:
@@ -378,16 +392,25 @@ class Registry:
         return entry
 
     def _child(self, entry: FactoryEntry, key: str) -> ToolEntry:
-        return entry.children.get(key, partial(self._make_child, entry, key))
+        make = partial(self._make_child, entry, key)
+        return entry.children.get(key, make, timeout=self._call_timeout)
 
     def _make_child(self, entry: FactoryEntry, key: str) -> ToolEntry:
         method = entry.methods.get(key)
         if key in entry.rest_methods or (method is not None and method.exported):
             where = entry.namespace or "the root tool"
             raise NotFound(f"{where}: {key!r} is a method, not a key")
-        return self._entry_of(
-            make_child(entry.factory, key), entry.source, is_builtin=entry.is_builtin
-        )
+        with gevent.Timeout(self._call_timeout) as timer:
+            try:
+                child = make_child(entry.factory, key)
+            except gevent.Timeout as expired:
+                if expired is not timer:
+                    raise
+                name = f"{entry.namespace}.{key}".lstrip(".")
+                raise CallTimeout(
+                    f"{name}: not made within {self._call_timeout:g} seconds"
+                ) from None
+        return self._entry_of(child, entry.source, is_builtin=entry.is_builtin)
 
 
 def _parts(entry: ToolEntry) -> tuple[str, ...]:

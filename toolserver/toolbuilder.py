@@ -46,6 +46,7 @@ class ToolBuilder:
         self._configuration = configuration
         self.registry = Registry(
             call_timeout=settings.server.call_timeout or None,
+            max_children=settings.tools.max_children,
             checks_contracts=self._checks_contracts,
         )
 
