@@ -28,7 +28,15 @@ from http_message_signatures.resolvers import MappingKeyResolver
 from hypothesis import given, settings
 
 import toolserver.testing
-from toolserver import StandardTool, context, read_only, register, rest
+from toolserver import (
+    FactoryTool,
+    StandardTool,
+    TransientTool,
+    context,
+    read_only,
+    register,
+    rest,
+)
 from toolserver.auth.algorithms import sign
 from toolserver.auth.digests import content_digest
 from toolserver.auth.keys import generate, private_pem, public_pem
@@ -909,6 +917,51 @@ def test_no_made_up_path_leads_to_a_tool_without_a_signature(strict, path):
     assert answer.status in (401, 400) or is_open
     if not path.startswith("/signed/stream"):
         assert not calls
+
+
+class Child(TransientTool):
+    def live(self) -> str:
+        calls.append("live")
+        return "called"
+
+
+@register("")
+class Root(FactoryTool):
+    """Takes whatever it gets."""
+
+    children = (Child,)
+
+    def child_exists(self, key):
+        calls.append(key)
+        return True
+
+    def health(self, text: str = "") -> str:
+        calls.append(text)
+        return "called"
+
+    @rest("GET", name="*")
+    def rest_of_all(self, request) -> str:
+        calls.append("*")
+        return "called"
+
+    @rest("GET", name="/health/ready")
+    def ready(self, request) -> str:
+        calls.append("ready")
+        return "called"
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_what_needs_no_signature_leads_to_no_root_tool(tmp_path, path):
+    config = {"auth": {"rsa_authenticate": True}}
+    home = make_home(tmp_path)
+    with toolserver.testing.serve(Root, home=home, config=config) as server:
+        for method in ("GET", "POST"):
+            for body in (b"", b"x" * 100):
+                assert send(server, Message(method, path, body=body)).status == 404
+        assert not calls
+        message = Message(path="/anything")
+        send(server, message, signed(server, message).fields)
+        assert calls
 
 
 def test_without_a_key_of_its_own_the_server_does_not_start(tmp_path):

@@ -21,6 +21,8 @@ Located = tuple[ToolEntry, tuple[str, ...]]
 #: Paths that are remembered, and how long they may be.
 _REMEMBERED = 4096
 _LONGEST = 256
+#: First element of paths at which the server alone answers.
+_HEALTH = "health"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,12 @@ class Routes:
             unquote(part, errors="surrogateescape") if "%" in part else part
             for part in request.raw_path.split("/")[1:]
         )
+        if parts[0] == _HEALTH and not any(
+            entry.namespace == _HEALTH for entry in self._registry
+        ):
+            # What may be asked without a signature is never asked of a root tool:
+            # neither as a method of it, nor as a key where it is a factory.
+            return None
         try:
             return self._registry.nearest(parts)
         except ToolserverError:
@@ -160,7 +168,7 @@ class Routes:
 
     def _fixed(self, path: str) -> Route | None:
         entry = self._registry.fixed(path)
-        if entry is None:
+        if entry is None or (not entry.is_builtin and path.split("/", 2)[1] == _HEALTH):
             return None
         return Route(entry, path, self._of(entry, path), cors=entry.cors)
 
