@@ -1,0 +1,203 @@
+"""Every combination of credentials over every protocol: the documented outcome."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import xmlrpc.client
+
+import pytest
+import requests
+from requests.auth import HTTPBasicAuth
+
+import toolserver.testing
+from tests.auth.test_access import FILES, write
+from toolserver import AuthenticatedTool, context, register
+from toolserver.auth.keys import generate, private_pem, public_pem
+from toolserver.auth.sealing import associated_data, seal_request
+from toolserver.auth.signing import make_nonce, sign_request
+from toolserver.protocols.pickles import KNOWN, read_pickle, write_pickle
+
+ANN, STRANGER, SERVER = generate("ed25519"), generate("ed25519"), generate("rsa")
+
+DENY = ("", "denied:127.0.0.1")
+ALLOW = ("", "ann:127.0.0.1", "guest:127.0.0.1")
+BASIC = ("absent", "right", "wrong", "other")
+SIGNATURE = ("absent", "right", "wrong key", "unknown", "tampered", "stale")
+
+
+@register("table")
+class Table(AuthenticatedTool):
+    clients = "ann"
+    calls = 0
+
+    def whoami(self, number: int = 0) -> str:
+        """Who calls."""
+        Table.calls += 1
+        return str(context.client)
+
+
+def envelope(name):
+    return (
+        '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
+        f'<soapenv:Body><{name} xmlns="urn:toolserver:table"/></soapenv:Body>'
+        "</soapenv:Envelope>"
+    )
+
+
+#: Path, body and content type of a call, by protocol; the last is a static file.
+REQUESTS = {
+    "REST": ("/table/whoami", b"", ""),
+    "RPC2": ("/RPC2", xmlrpc.client.dumps((), "table.whoami").encode(), "text/xml"),
+    "JSONRPC": (
+        "/JSONRPC",
+        json.dumps({"jsonrpc": "2.0", "id": 1, "method": "table.whoami"}).encode(),
+        "application/json",
+    ),
+    "SOAP": ("/SOAP/table", envelope("whoami").encode(), "text/xml"),
+    "PYRPC": ("/PYRPC", b"", "application/vnd.toolserver.pickle"),
+    "file": ("/table/file.txt", b"", ""),
+}
+
+
+def expected(deny, allow, basic, signature, *, mandatory):
+    """What the documentation says: a status, and the client where there is one.
+
+    The status of a call that is refused within RPC is that of its fault.
+    """
+    if deny:
+        return 403, None
+    if signature not in ("absent", "right") or basic == "wrong":
+        return 401, None
+    if mandatory and signature == "absent":
+        return 401, None
+    named = set()
+    if signature == "right":
+        named.add("ann")
+    if basic in ("right", "other"):
+        named.add({"right": "ann", "other": "bob"}[basic])
+    if len(named) > 1:
+        return 401, None
+    client = named.pop() if named else (allow.partition(":")[0] or None)
+    if client is None:
+        return 401, None
+    return (200, client) if client == "ann" else (403, None)
+
+
+def ask(server, protocol, basic, signature):
+    path, body, kind = REQUESTS[protocol]
+    url = server.url(path)
+    method = "POST" if body or protocol == "PYRPC" else "GET"
+    nonce, sealed, cover = make_nonce(), None, ()
+    headers = {"Content-Type": kind} if kind else {}
+    name = "mallory" if signature == "unknown" else "ann"
+    if protocol == "PYRPC":
+        parts = (method, url.split("/")[2], path, "", name, nonce)
+        call = {"method": "table.whoami", "args": (), "kwargs": {}}
+        wrapped, body, sealed = seal_request(
+            write_pickle(call, KNOWN),
+            SERVER.public_key(),
+            nonce,
+            associated_data(parts),
+        )
+        headers["Toolserver-Key"] = wrapped
+        cover = ("toolserver-key",)
+    if signature != "absent":
+        signed = sign_request(
+            method,
+            url,
+            headers,
+            body,
+            keyid=name,
+            key=STRANGER if signature == "wrong key" else ANN,
+            cover=cover,
+            nonce=nonce,
+            now=1_700_000_000 if signature == "stale" else None,
+        )
+        headers.update(signed.fields)
+        if signature == "tampered":
+            if body:
+                body = body[:-1] + b" "
+            else:
+                url += "?number=1"
+    pair = {"right": ("ann", "ann's"), "wrong": ("ann", "x"), "other": ("bob", "bob's")}
+    auth = HTTPBasicAuth(*pair[basic]) if basic in pair else None
+    answer = requests.request(
+        method, url, data=body or None, headers=headers, auth=auth, timeout=20
+    )
+    return outcome(protocol, answer, sealed)
+
+
+CODES = {-32001: 401, -32003: 403}
+
+
+def outcome(protocol, answer, sealed):
+    """The status that the caller learns, and the client that the method has seen."""
+    if answer.status_code != 200 and protocol != "SOAP":
+        return answer.status_code, None
+    if protocol == "file":
+        return 200, "ann"
+    if protocol == "REST":
+        return 200, answer.text.strip('"')
+    if protocol == "RPC2":
+        try:
+            return 200, xmlrpc.client.loads(answer.content)[0][0]
+        except xmlrpc.client.Fault as fault:
+            return CODES[fault.faultCode], None
+    if protocol == "JSONRPC":
+        found = answer.json()
+        if "error" in found:
+            return CODES[found["error"]["code"]], None
+        return 200, found["result"]
+    if protocol == "SOAP":
+        if "Fault" not in answer.text:
+            client = answer.text.partition("return>")[2].partition("<")[0]
+            return answer.status_code, client or None
+        return (401 if "Unauthenticated" in answer.text else 403), None
+    found = read_pickle(sealed.open(answer.content), KNOWN, 100_000)
+    if "error" in found:
+        return CODES[found["error"]["code"]], None
+    return 200, found["value"]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["optional", "mandatory"])
+def server(request, tmp_path_factory):
+    home = toolserver.testing.Home(tmp_path_factory.mktemp("home"))
+    home.create()
+    write(home.path, **FILES)
+    (home.privkeys / "server.pem").touch(0o600)
+    (home.privkeys / "server.pem").write_text(private_pem(SERVER))
+    (home.pubkeys / "ann.pem").write_text(public_pem(ANN.public_key()))
+    (home.www / "table").mkdir()
+    (home.www / "table" / "file.txt").write_text("text")
+    config = {"auth": {"rsa_authenticate": request.param}}
+    if request.param:
+        config["picklerpc"] = {"enabled": True}
+    with pytest.MonkeyPatch.context() as patch:
+        # A server that has just begun takes no requests of before.
+        patch.setattr("toolserver.auth.signatures.AHEAD", -3600)
+        # Who guesses waits longer and longer, and the table guesses a lot.
+        patch.setattr("toolserver.auth.accounts._LONGEST_WAIT", 0.0)
+        with toolserver.testing.serve(Table, home=home.path, config=config) as running:
+            running.is_mandatory = request.param
+            yield running
+
+
+@pytest.mark.parametrize("allow", ALLOW)
+@pytest.mark.parametrize("deny", DENY)
+def test_each_combination_has_its_outcome(server, deny, allow):
+    access = server.worker._access
+    write(server.worker.home.path, hosts_deny=deny, hosts_allow=allow)
+    access._deny.refresh()
+    access._allow.refresh()
+    access._arrange()
+    protocols = [name for name in REQUESTS if server.is_mandatory or name != "PYRPC"]
+    wrong = []
+    for protocol, basic, signature in itertools.product(protocols, BASIC, SIGNATURE):
+        before = Table.calls
+        found = ask(server, protocol, basic, signature)
+        due = expected(deny, allow, basic, signature, mandatory=server.is_mandatory)
+        called = Table.calls - before
+        if found != due or called != (due[0] == 200 and protocol != "file"):
+            wrong.append((protocol, basic, signature, found, due, called))
+    assert not wrong
