@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from toolserver.client import PROTOCOLS
+from tests.client.protocols import OPEN
 
 from .conftest import ask, run, status
 
@@ -40,13 +40,13 @@ def test_call_as_a_process(running):
     assert failed.err == "Error: ValueError (-32500): no way\n"
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OPEN)
 def test_call_with_a_list_as_result(running, protocol):
     done = ask(running, "call", "shop.orders.sizes", "--protocol", protocol)
     assert json.loads(done.out) == [1, 2]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OPEN)
 def test_failure_is_one_line(running, protocol):
     done = ask(running, "call", "shop.orders.fail", "--protocol", protocol)
     assert (done.code, done.out) == (1, "")

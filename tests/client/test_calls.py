@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from tests.client.protocols import OPEN
 from tests.sample import Color, Compact, Faults, Line, Order, OutOfStock, Point, Types
 from toolserver import (
     CRAMSettings,
@@ -16,7 +17,7 @@ from toolserver import (
     errors,
     register,
 )
-from toolserver.client import PROTOCOLS, RemoteFault, RemoteToolserver
+from toolserver.client import RemoteFault, RemoteToolserver
 from toolserver.testing import serve
 
 Decimal = decimal.Decimal
@@ -42,7 +43,7 @@ def server():
         yield running
 
 
-@pytest.fixture(scope="module", params=PROTOCOLS)
+@pytest.fixture(scope="module", params=OPEN)
 def protocol(request):
     return request.param
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.client.protocols import OPEN
 from tests.sample import Faults, Types
 from toolserver import StandardTool, context, errors, register
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.nonces import Nonces
 from toolserver.client import (
-    PROTOCOLS,
     AnswerError,
     ConnectionFailed,
     RemoteToolserver,
@@ -62,7 +62,7 @@ def server(keys):
         yield running
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OPEN)
 def test_calls_are_signed_both_ways(server, keys, protocol):
     client = server.remote(protocol, **keys[1])
     assert client.call("sample.signed.who") == ["ann", "Signature"]

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.client.protocols import OPEN
 from tests.sample import Color, Faults, Line, Types
 from toolserver import CRAMSettings, OnlyRPCCRAMTool, StandardTool, read_only, register
-from toolserver.client import PROTOCOLS
 from toolserver.client.stubs import class_name, module_name, write_stub
 from toolserver.testing import serve
 
@@ -111,7 +111,7 @@ def load(folder, name):
     return module
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OPEN)
 def test_results_have_the_types_of_the_module(server, folder, protocol):
     made = load(folder, "sample_types")
     tool = server.remote(protocol).get_tool("sample.types", made.SampleTypes)

@@ -11,11 +11,11 @@ import gevent
 import pytest
 import trustme
 
+from tests.client.protocols import OPEN
 from tests.sample import Faults, Types
 from toolserver import StandardTool, errors, register
 from toolserver.auth.passwords import hash_password
 from toolserver.client import (
-    PROTOCOLS,
     AnswerError,
     AnswerTimeout,
     ConnectionFailed,
@@ -152,6 +152,7 @@ def test_calls_are_repeated_when_the_server_says_when():
         (),
         ("Retry-After: tomorrow",),
         ("Retry-After: 100",),
+        ("Retry-After: " + "9" * 5000,),
         ("Retry-After: 0", "X-REST-Errorobject: CallTimeout"),
     ],
 )
@@ -204,7 +205,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 BOMB = gzip.compress(b"[" * 3_000_000)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OPEN)
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -220,17 +221,17 @@ BOMB = gzip.compress(b"[" * 3_000_000)
             respond("200 OK", BOMB, "text/xml", "Content-Encoding: gzip"),
             "answer of more than 1000000 bytes",
         ),
-        (result("x" * 100)[:-10], "IncompleteRead"),
+        (result("x" * 100)[:-10], "the answer broke off"),
         (
             f"HTTP/1.1 200 OK\r\n{CHUNKED}\r\n\r\n5\r\nab".encode(),
-            "IncompleteRead",
+            "the answer broke off",
         ),
         (f"HTTP/1.1 200 OK\r\n{CHUNKED}\r\n\r\nzz\r\n".encode(), ""),
         (
             respond("200 OK", b"no gzip", "text/xml", "Content-Encoding: gzip"),
             "decompressing",
         ),
-        (b"", "closed connection without response"),
+        (b"", "the server closed the connection without an answer"),
         (b"SSH-2.0-OpenSSH\r\n", ""),
         (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n", "100 headers"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n", ""),
@@ -315,7 +316,7 @@ def test_what_is_no_description(told):
 
 
 def test_other_addresses_of_a_server(server):
-    for protocol in PROTOCOLS:
+    for protocol in OPEN:
         url = server.url("/no/such/")
         with (
             RemoteToolserver(url, protocol, proxies={}) as client,
@@ -339,7 +340,7 @@ def test_what_is_no_protocol(server):
 
 def test_requests_that_are_too_large():
     with serve(Types, config={"limits": {"body": 1000}}) as small:
-        for protocol in PROTOCOLS:
+        for protocol in OPEN:
             with pytest.raises(AnswerError, match=r"refused: HTTP 413.*1000") as caught:
                 small.remote(protocol).call("sample.types.str_", "x" * 5000)
             assert caught.value.status == 413
@@ -394,14 +395,14 @@ def test_basic_authentication(tmp_path):
         assert server.remote().call("sample.caller.client") is None
         known = server.remote(basic=("ann", "gehéim"))
         assert known.call("sample.caller.client") == "ann"
-        for protocol in PROTOCOLS:
+        for protocol in OPEN:
             unknown = server.remote(protocol, basic=("ann", "x"))
             with pytest.raises(errors.Unauthenticated) as caught:
                 unknown.call("sample.caller.client")
             assert caught.value.challenge
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OPEN)
 def test_a_unix_socket(tmp_path, protocol):
     path = str(tmp_path / "socket")
     with (
@@ -475,7 +476,7 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", OPEN)
 def test_a_plain_script_with_threads(server, protocol):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, server.url(), protocol],

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from toolserver.cli.asking import Asked, asking, server_options
 from toolserver.cli.group import Fail
-from toolserver.cli.remote import asking, ca_option, timeout_option, url_option
 
 __all__ = ["openapi"]
 
@@ -21,18 +21,12 @@ __all__ = ["openapi"]
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the document there instead of printing it.",
 )
-@url_option
-@ca_option
-@timeout_option
-@click.pass_obj
+@server_options
 def openapi(
-    given: str | None,
+    asked: Asked,
     /,
     namespace: str | None,
     output: Path | None,
-    url: str | None,
-    ca: str,
-    timeout: float,
 ) -> None:
     """Print the OpenAPI document of a running server.
 
@@ -40,7 +34,7 @@ def openapi(
     are described only if they are named.
     """
     query = None if namespace is None else {"tool": namespace}
-    with asking(given, url, ca=ca, timeout=timeout) as server:
+    with asking(asked) as server:
         sent = server.fetch("/openapi.json", query)
     try:
         document = json.loads(sent)

@@ -5,41 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import click
 
-from toolserver.cli.group import NOT_RUNNING, Fail
-from toolserver.client import (
-    PROTOCOLS,
-    Protocol,
-    RemoteFault,
-    RemoteToolserver,
-    TransportError,
-)
-from toolserver.client.failures import one_line
-from toolserver.errors import ToolserverError
-from toolserver.home import Home
-from toolserver.pidfile import find_server
+from toolserver.cli.asking import Asked, asking, server_options
+from toolserver.client import PROTOCOLS, Protocol
 
-__all__ = ["asking", "ca_option", "call", "timeout_option", "tools", "url_option"]
+__all__ = ["call", "tools"]
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 
-url_option = click.option("--url", help="The server; by default that of the home.")
-ca_option = click.option(
-    "--ca", metavar="FILE", default="", help="Certificates to trust, as PEM."
-)
-timeout_option = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    metavar="SECONDS",
-    help="Time to wait for the answer; 60 by default.",
-)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -51,20 +28,14 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     type=click.Choice(PROTOCOLS, case_sensitive=False),
     help="RPC mechanism; JSONRPC by default.",
 )
-@url_option
-@ca_option
-@timeout_option
 @_json
-@click.pass_obj
+@server_options
 def call(
-    given: str | None,
+    asked: Asked,
     /,
     name: str,
     arguments: tuple[str, ...],
     protocol: Protocol | None,
-    url: str | None,
-    ca: str,
-    timeout: float,
     as_json: bool,
 ) -> None:
     """Call a method of a running server.
@@ -86,7 +57,7 @@ def call(
             raise click.UsageError(f"{found[1]}: given twice")
         else:
             named[found[1]] = _value(found[2])
-    with asking(given, url, protocol or "JSONRPC", ca=ca, timeout=timeout) as server:
+    with asking(asked, protocol or "JSONRPC") as server:
         result = server.call(name, *args, **named)
     if as_json or not isinstance(result, str):
         if result is not None or as_json:
@@ -97,18 +68,12 @@ def call(
 
 @click.command()
 @click.argument("namespace", required=False)
-@url_option
-@ca_option
-@timeout_option
 @_json
-@click.pass_obj
+@server_options
 def tools(
-    given: str | None,
+    asked: Asked,
     /,
     namespace: str | None,
-    url: str | None,
-    ca: str,
-    timeout: float,
     as_json: bool,
 ) -> None:
     """List the tools of the running server.
@@ -116,7 +81,7 @@ def tools(
     Each with its methods and their signatures; with NAMESPACE only that tool, and
     what its methods are for.
     """
-    with asking(given, url, ca=ca, timeout=timeout) as server:
+    with asking(asked) as server:
         names = [namespace] if namespace is not None else server.tools()
         found = {name: server.describe(name) for name in names}
     if as_json:
@@ -128,73 +93,6 @@ def tools(
             click.echo(f"  {method['name']}{method['signature']}")
             if namespace is not None and method["summary"]:
                 click.echo(f"      {method['summary']}")
-
-
-@contextmanager
-def asking(
-    given: str | None,
-    url: str | None,
-    protocol: Protocol = "JSONRPC",
-    *,
-    ca: str = "",
-    timeout: float = 60.0,
-) -> Iterator[RemoteToolserver]:
-    """Ask a server, and tell of failures as commands do.
-
-    Args:
-        given: The home as it was named on the command line, or None.
-        url: Address of the server; by default that of the home.
-        protocol: How calls are sent.
-        ca: File with the certificates of who is trusted; the system's by default.
-        timeout: Seconds to wait for an answer.
-
-    Yields:
-        The server.
-
-    Raises:
-        Fail: It does not run, or what was asked of it has failed.
-    """
-    try:
-        server = RemoteToolserver(
-            url or _local_url(given),
-            protocol,
-            timeout=timeout,
-            # Who sees the failure decides whether to try again.
-            retries=0,
-            verify=ca or True,
-            # The way to this machine's own server leads over no proxy.
-            proxies=None if url else {},
-        )
-    except ValueError as error:
-        raise Fail(str(error), 2) from error
-    with server:
-        try:
-            yield server
-        except TransportError as error:
-            raise Fail(str(error)) from error
-        except ToolserverError as error:
-            raise Fail(_told(error)) from error
-
-
-def _told(error: ToolserverError) -> str:
-    """What a server tells of a failure, on one line."""
-    kind = type(error).__name__
-    if isinstance(error, RemoteFault):
-        kind = one_line(error.kind) or "error"
-    text = one_line(error.message).removeprefix(f"{kind}: ")
-    return f"{kind} ({error.code}): {text}"
-
-
-def _local_url(given: str | None) -> str:
-    """The address of the running server of a home."""
-    home = Home.find(given)
-    found = find_server(home)
-    if found is None or found.url is None:
-        raise Fail(
-            f"not running: no server of {home.path}; start it, or give --url",
-            NOT_RUNNING,
-        )
-    return found.url
 
 
 def _value(text: str) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from toolserver.cli.asking import Asked, asking, server_options
 from toolserver.cli.group import Fail
-from toolserver.cli.remote import asking, ca_option, timeout_option, url_option
 from toolserver.client.stubs import module_name, write_stub
 
 __all__ = ["stubs"]
@@ -24,18 +24,12 @@ _OWN = frozenset({"system", "rpc", "WSDL", "API", "openapi"})
     type=click.Path(file_okay=False, path_type=Path),
     help="Write a module for each tool there instead of printing one.",
 )
-@url_option
-@ca_option
-@timeout_option
-@click.pass_obj
+@server_options
 def stubs(
-    given: str | None,
+    asked: Asked,
     /,
     namespace: str | None,
     output: Path | None,
-    url: str | None,
-    ca: str,
-    timeout: float,
 ) -> None:
     """Write Python classes for the tools of a running server.
 
@@ -46,7 +40,7 @@ def stubs(
     if namespace is None and output is None:
         raise Fail("NAMESPACE or --output is needed", 2)
     written = {}
-    with asking(given, url, ca=ca, timeout=timeout) as server:
+    with asking(asked) as server:
         names = [namespace] if namespace is not None else server.tools()
         for name in names:
             if name in _OWN and name != namespace:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from toolserver.cli.asking import Asked, asking, server_options
 from toolserver.cli.group import Fail
-from toolserver.cli.remote import asking, ca_option, timeout_option, url_option
 
 __all__ = ["wsdl"]
 
@@ -20,24 +20,18 @@ __all__ = ["wsdl"]
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the document there instead of printing it.",
 )
-@url_option
-@ca_option
-@timeout_option
-@click.pass_obj
+@server_options
 def wsdl(
-    given: str | None,
+    asked: Asked,
     /,
     namespace: str,
     output: Path | None,
-    url: str | None,
-    ca: str,
-    timeout: float,
 ) -> None:
     """Print the WSDL document of a tool.
 
     NAMESPACE is its dotted name, such as shop.orders; the root tool's is empty.
     """
-    with asking(given, url, ca=ca, timeout=timeout) as server:
+    with asking(asked) as server:
         if not namespace and "" not in (names := server.tools()):
             raise Fail(
                 f"there is no root tool; NAMESPACE is one of {', '.join(names)}", 2

@@ -1,0 +1,177 @@
+"""How commands ask a running server: where it is, who asks, and what goes wrong."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from toolserver.cli.group import NOT_RUNNING, Fail
+from toolserver.client import (
+    Protocol,
+    RemoteFault,
+    RemoteToolserver,
+    TransportError,
+)
+from toolserver.client.failures import one_line
+from toolserver.errors import ToolserverError
+from toolserver.home import Home
+from toolserver.pidfile import find_server
+
+__all__ = ["Asked", "asking", "server_options"]
+
+_PASSWORD = "TOOLSERVER_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which server is asked, and by whom: the values of `server_options`.
+
+    Attributes:
+        given: The home as it was named on the command line, or None.
+        url: Address of the server; None for that of the home.
+        ca: File with the certificates of who is trusted; empty for the system's.
+        timeout: Seconds to wait for an answer.
+        user: Name for Basic authentication.
+        privkey: File with the caller's private key.
+        pubkey: File with the server's public key.
+        localname: The name by which the server knows the key.
+    """
+
+    given: str | None
+    url: str | None
+    ca: str
+    timeout: float
+    user: str | None
+    privkey: str | None
+    pubkey: str | None
+    localname: str | None
+
+
+_OPTIONS = (
+    click.option("--url", help="The server; by default that of the home."),
+    click.option(
+        "--ca", metavar="FILE", default="", help="Certificates to trust, as PEM."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        metavar="SECONDS",
+        help="Time to wait for the answer; 60 by default.",
+    ),
+    click.option(
+        "--user",
+        metavar="NAME",
+        help=f"Account to use; its password is in ${_PASSWORD}, or asked for.",
+    ),
+    click.option(
+        "--privkey", metavar="FILE", help="Private key to sign requests with."
+    ),
+    click.option(
+        "--pubkey", metavar="FILE", help="The server's key; answers have to be signed."
+    ),
+    click.option(
+        "--localname", metavar="NAME", help="Name of the private key; that of its file."
+    ),
+)
+
+
+def server_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that tell which server is asked, and by whom.
+
+    Args:
+        function: The command; its first argument becomes what they say.
+
+    Returns:
+        What `click.command` takes.
+    """
+
+    @click.pass_obj
+    @functools.wraps(function)
+    def asked(given: str | None, /, *args: Any, **options: Any) -> None:
+        told = {name: options.pop(name) for name in _NAMES}
+        function(Asked(given, **told), *args, **options)
+
+    made: Callable[..., None] = asked
+    for option in reversed(_OPTIONS):
+        made = option(made)
+    return made
+
+
+_NAMES = ("url", "ca", "timeout", "user", "privkey", "pubkey", "localname")
+
+
+@contextmanager
+def asking(asked: Asked, protocol: Protocol = "JSONRPC") -> Iterator[RemoteToolserver]:
+    """Ask a server, and tell of failures as commands do.
+
+    Args:
+        asked: Which server, and who asks.
+        protocol: How calls are sent.
+
+    Yields:
+        The server.
+
+    Raises:
+        Fail: It does not run, or what was asked of it has failed.
+    """
+    try:
+        server = RemoteToolserver(
+            asked.url or _local_url(asked.given),
+            protocol,
+            basic=_account(asked.user),
+            privkey=asked.privkey,
+            pubkey=asked.pubkey,
+            localname=asked.localname,
+            timeout=asked.timeout,
+            # Who sees the failure decides whether to try again.
+            retries=0,
+            verify=asked.ca or True,
+            # The way to this machine's own server leads over no proxy.
+            proxies=None if asked.url else {},
+        )
+    except ValueError as error:
+        raise Fail(str(error), 2) from error
+    with server:
+        try:
+            yield server
+        except TransportError as error:
+            raise Fail(str(error)) from error
+        except ToolserverError as error:
+            raise Fail(_told(error)) from error
+
+
+def _account(user: str | None) -> tuple[str, str] | None:
+    if user is None:
+        return None
+    password = os.environ.get(_PASSWORD)
+    if password is None:
+        password = click.prompt(f"Password of {user}", hide_input=True, err=True)
+    return user, password
+
+
+def _told(error: ToolserverError) -> str:
+    """What a server tells of a failure, on one line."""
+    kind = type(error).__name__
+    if isinstance(error, RemoteFault):
+        kind = one_line(error.kind) or "error"
+    text = one_line(error.message).removeprefix(f"{kind}: ")
+    return f"{kind} ({error.code}): {text}"
+
+
+def _local_url(given: str | None) -> str:
+    """The address of the running server of a home."""
+    home = Home.find(given)
+    found = find_server(home)
+    if found is None or found.url is None:
+        raise Fail(
+            f"not running: no server of {home.path}; start it, or give --url",
+            NOT_RUNNING,
+        )
+    return found.url
