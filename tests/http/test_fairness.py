@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Iterator
 
 import gevent
 from gevent.event import Event
+from gevent.socket import wait_read
 
 from tests.http.raw_http import GET, HOST, Client, ask, serving, wait_for
 from toolserver.message import Request, Response
@@ -18,20 +20,24 @@ EXPECT = b"Expect: 100-continue\r\n"
 
 @contextlib.contextmanager
 def counting_turns() -> Iterator[list[int]]:
-    """Count the turns that others get."""
+    """Count the turns that sockets get."""
     turns = [0]
+    reader, writer = socket.socketpair()
 
     def count() -> None:
         while True:
+            wait_read(reader.fileno())
             turns[0] += 1
-            gevent.sleep(0)
 
-    greenlet = gevent.spawn(count)
-    gevent.sleep(0)
-    try:
-        yield turns
-    finally:
-        greenlet.kill()
+    with reader, writer:
+        writer.send(b"always readable")
+        greenlet = gevent.spawn(count)
+        wait_for(lambda: turns[0])
+        turns[0] = 0
+        try:
+            yield turns
+        finally:
+            greenlet.kill()
 
 
 def length_of(size: int, fields: bytes = b"") -> bytes:
