@@ -1,4 +1,7 @@
+import errno
 import io
+import os
+import tempfile
 
 import hypothesis.strategies as st
 import pytest
@@ -102,11 +105,46 @@ def test_a_file_tells_its_type():
 def test_large_files_go_to_disk():
     body = body_of(file("small", b"x" * 100), file("large", b"x" * 101))
     _, files = read(body, Limits(upload_memory=100))
-    assert isinstance(files["small"].file._file, io.BytesIO)
-    assert not isinstance(files["large"].file._file, io.BytesIO)
+    assert isinstance(files["small"].file, io.BytesIO)
+    assert not isinstance(files["large"].file, io.BytesIO)
     assert files["large"].read() == files["large"].read() == b"x" * 101
     files.close()
     assert files["large"].file.closed
+
+
+def test_files_on_disk_share_one_that_is_open():
+    before = len(os.listdir("/dev/fd"))
+    contents = [bytes([number]) * (100 + number) for number in range(20)]
+    body = body_of(*(file(f"f{n}", content) for n, content in enumerate(contents)))
+    _, files = read(body, Limits(upload_memory=110))
+    assert len(os.listdir("/dev/fd")) == before + 1
+    for number, content in enumerate(contents):
+        got = files[f"f{number}"]
+        assert got.read() == content
+        got.file.seek(-3, os.SEEK_END)
+        assert (got.file.read(2), got.file.tell()) == (content[:2], got.size - 1)
+        got.file.seek(1)
+        assert got.file.read(5) == content[:5]
+        with pytest.raises(ValueError, match="seek"):
+            got.file.seek(-1)
+    del got
+    kept = files["f19"]
+    files.close()
+    with pytest.raises(ValueError, match="closed"):
+        kept.file.read()
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_no_room_on_disk_is_told_without_a_path(monkeypatch, caplog):
+    def full(*args, **options):
+        raise OSError(errno.EMFILE, "Too many open files", "/secret/path")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    body = body_of(file("large", b"x" * 101))
+    with pytest.raises(Overload) as caught:
+        read(body, Limits(upload_memory=100))
+    assert "secret" not in str(caught.value)
+    assert "Too many open files" in caplog.text
 
 
 def test_a_file_field_left_empty_is_not_there():

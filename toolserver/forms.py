@@ -6,14 +6,13 @@ Spec: RFC 7578; the parser is the library ``multipart``.
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING
 
 from multipart import MultipartSegment, PushMultipartParser, parse_options_header
 
 from toolserver.errors import InvalidRequest
+from toolserver.spool import Spool
 
 if TYPE_CHECKING:
     from toolserver.message import BodyReader
@@ -114,43 +113,34 @@ def read_multipart(
     Raises:
         InvalidRequest: The body is malformed or has too many parts, or its plain
             fields are too large.
+        Overload: There is no room for the files.
     """
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     if not boundary:
         raise InvalidRequest("form: the content type has no boundary")
-    with ExitStack() as opened:
-        try:
-            # Not strict: that refuses the line end after the last boundary when it
-            # arrives by itself.
-            parser = PushMultipartParser(boundary, max_segment_count=limits.form_fields)
-            found = _read_parts(parser, stream, limits.upload_memory, opened)
-        except ValueError as error:  # the parser's errors are such
-            raise InvalidRequest(f"form: {error}") from error
-        # All is well: the files stay open.
-        opened.pop_all()
-    return found
+    try:
+        # Not strict: that refuses the line end after the last boundary when it
+        # arrives by itself.
+        parser = PushMultipartParser(boundary, max_segment_count=limits.form_fields)
+        return _read_parts(parser, stream, limits.upload_memory)
+    except ValueError as error:  # the parser's errors are such
+        raise InvalidRequest(f"form: {error}") from error
 
 
 def _read_parts(
-    parser: PushMultipartParser, stream: BodyReader, memory: int, opened: ExitStack
+    parser: PushMultipartParser, stream: BodyReader, memory: int
 ) -> tuple[list[tuple[str, str]], Files]:
     fields: list[tuple[str, str]] = []
     files: list[UploadedFile] = []
     remaining = _FIELDS_SIZE
-    content: IO[bytes] = io.BytesIO()
+    content: io.BytesIO | Spool = io.BytesIO()
+    spool = Spool(memory)
     for event in parser.parse_blocking(stream.read, _CHUNK):
         if isinstance(event, MultipartSegment):
             part = event
             if not part.name:
                 raise InvalidRequest("form: a part has no name")
-            if part.filename is None:
-                content = io.BytesIO()
-            else:
-                # Zero would mean that it never goes to disk.
-                spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115  # see below
-                    max(1, memory)
-                )
-                content = opened.enter_context(spool)
+            content = io.BytesIO() if part.filename is None else spool
         elif event:
             content.write(event)
             if part.filename is None:
@@ -159,18 +149,16 @@ def _read_parts(
                     raise InvalidRequest(
                         f"form: more than {_FIELDS_SIZE} bytes of plain fields"
                     )
-        elif part.filename is None:
-            content.seek(0)
-            fields.append((part.name, _decode_field(part, content.read())))
-        elif part.filename or part.size:
-            content.seek(0)
-            kind = part.content_type or "application/octet-stream"
-            files.append(
-                UploadedFile(part.name, part.filename, kind, part.size, content)
-            )
+        elif isinstance(content, io.BytesIO):
+            fields.append((part.name, _decode_field(part, content.getvalue())))
         else:
-            # The user chose no file.
-            content.close()
+            file = content.finish()
+            # Without a name and content the user chose no file.
+            if part.filename or part.size:
+                kind = part.content_type or "application/octet-stream"
+                files.append(
+                    UploadedFile(part.name, part.filename or "", kind, part.size, file)
+                )
     return fields, Files(files)
 
 
