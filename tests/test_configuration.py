@@ -149,6 +149,18 @@ def test_unknown_setting_of_a_switch():
             "[server]\nhosts = 'a'\n",
             ":2: server.hosts: got 'a', expected a list, each item text",
         ),
+        (
+            "[server]\npublic_url = '::::'\n",
+            ":2: server.public_url: got '::::', expected text that matches ^(https?:",
+        ),
+        (
+            "[server]\npublic_url = 'http://[::1'\n",
+            ":2: server.public_url: got 'http://[::1', expected text that matches",
+        ),
+        (
+            "[server]\nbacklog = 9999999999\n",
+            ":2: server.backlog: got 9999999999, expected an integer from 1 to 65535",
+        ),
         ("\n[servr]\n", ":2: unknown section [servr], did you mean server?"),
         (
             "port = 80\n",

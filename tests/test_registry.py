@@ -65,6 +65,8 @@ def test_unknown_names_are_refused(registry):
         registry.target("shop.nope")
     with pytest.raises(ToolNotFound):
         registry.target("nope.place")
+    with pytest.raises(MethodNotFound, match="no method 'shop': it is a tool"):
+        registry.target("shop")
 
 
 def test_the_nearest_tool_of_a_path_is_found(registry):

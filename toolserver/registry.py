@@ -325,6 +325,10 @@ class Registry:
         try:
             return self._targets[name]
         except KeyError:
+            if name in self._entries:
+                raise MethodNotFound(
+                    f"no method {name!r}: it is a tool, add the name of a method"
+                ) from None
             namespace, _, method = name.rpartition(".")
             entry = self.entry(namespace)
             if entry.is_transient and method in entry.methods:

@@ -32,6 +32,10 @@ def _doc(text: str, **constraints: Any) -> Meta:
     return Meta(description=text, **constraints)
 
 
+#: An address of HTTP without a query; or nothing.
+_URL = r"^(https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^?#\s]*)?)?$"
+
+
 class ServerSettings(_Section, frozen=True):
     """Where the server listens and how much it does at once."""
 
@@ -47,7 +51,11 @@ class ServerSettings(_Section, frozen=True):
     ] = ""
     tls_key: Annotated[str, _doc("PEM file with the private key.")] = ""
     public_url: Annotated[
-        str, _doc("Address under which clients reach the server, if it is another.")
+        str,
+        _doc(
+            "Address under which clients reach the server, if it is another.",
+            pattern=_URL,
+        ),
     ] = ""
     hosts: Annotated[
         tuple[str, ...],
@@ -63,7 +71,9 @@ class ServerSettings(_Section, frozen=True):
             'are believed; "unix" for those at the Unix socket.'
         ),
     ] = ()
-    max_workers: Annotated[int, _doc("Requests running at once.", ge=1)] = 2000
+    max_workers: Annotated[
+        int, _doc("Requests running at once.", ge=1, le=1_000_000)
+    ] = 2000
     max_waiting: Annotated[
         int,
         _doc("Requests that may wait for a worker (503).", ge=0),
@@ -93,7 +103,9 @@ class ServerSettings(_Section, frozen=True):
     stop_timeout: Annotated[
         float, _doc("Time that running calls get when the server stops.", ge=0)
     ] = 30.0
-    backlog: Annotated[int, _doc("Connections waiting in the kernel.", ge=1)] = 4096
+    backlog: Annotated[
+        int, _doc("Connections waiting in the kernel.", ge=1, le=65535)
+    ] = 4096
     debug: Annotated[
         bool,
         _doc("Show tracebacks to callers; never to strangers."),

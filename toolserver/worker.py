@@ -94,7 +94,10 @@ class Worker:
     @property
     def url(self) -> str:
         """The address of the server, with a slash at its end."""
-        return self.settings.server.public_url or self.http.url
+        url = self.settings.server.public_url or self.http.url
+        scheme, is_unix, path = url.partition("+unix://")
+        # Whoever asks for it may be in another folder.
+        return f"{scheme}{is_unix}{os.path.abspath(path)}" if is_unix else url
 
     @property
     def urls(self) -> list[tuple[str, str]]:

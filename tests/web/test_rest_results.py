@@ -222,7 +222,7 @@ def test_an_empty_result_has_a_media_type(get, kind, media_type):
     assert (answer.content, answer.headers["Content-Type"]) == (b"", media_type)
 
 
-@pytest.mark.parametrize("name", ["", "missing", "pipe", "a.txt/below"])
+@pytest.mark.parametrize("name", ["", "missing", "pipe", "a.txt/below", "a%00b"])
 def test_only_regular_files_are_found(get, name):
     answer = get(f"named?name={name}")
     assert (answer.status_code, answer.json()["error"]) == (404, "NotFound")

@@ -44,7 +44,8 @@ def answer_path(path: Path, content_type: str = "") -> Response:
     """
     try:
         fd = os.open(path, _READ)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        # ValueError: no file has such a name, with a NUL in it or no text at all.
         raise NotFound(f"no file {path.name!r}") from error
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
