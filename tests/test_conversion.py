@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import enum
 import math
+import sys
 import typing
 import uuid
 from decimal import Decimal
@@ -160,8 +161,8 @@ def test_values_that_fit_already_are_kept(hint, value, expected):
             "x.radius: missing; or x.side: expected float, got str 'a'",
         ),
         (str, 1, "x: expected str, got int 1"),
-        (Point, ["a"], "x[0]: expected int, got str"),
-        (list[Point], [[1, "a"]], "x[0][1]: expected int, got str"),
+        (Point, ["a"], "x[0]: expected int, got str 'a'"),
+        (list[Point], [[1, "a"]], "x[0][1]: expected int, got str 'a'"),
         (Point, {"x": 1}, "x: expected Point, got dict of 1"),
         (
             dt.date,
@@ -345,7 +346,7 @@ def test_text_stands_for_no_decimal_beyond_all_bounds(text, lax):
             [{"name": "a", "price": "1", "more": [{"name": "b", "price": text}]}],
             r"v\[0\].more\[0\].price: expected Decimal, got str",
         ),
-        (Price, [text, text], "v: expected Price"),
+        (Price, [text, text], r"v\[1\]: expected Decimal, got str"),
         (Decimal | int, text, "v: expected"),
         (typing.Annotated[Decimal, msgspec.Meta(description="x")], text, "v: expected"),
     ]
@@ -382,3 +383,259 @@ def test_what_looks_like_no_number_may_be_text(lax):
         (Decimal, "1e999", Decimal("1e999")),
     ]:
         assert convert(Type(hint), value, "v", lax=lax) == expected
+
+
+@dataclasses.dataclass
+class Folder:
+    inside: list[Folder | Link]
+    size: int = 0
+
+
+@dataclasses.dataclass
+class Link:
+    inside: list[Folder | Link]
+    target: str
+
+
+def nested(depth, leaf, **members):
+    value = leaf
+    for _ in range(depth):
+        value = {"inside": [value], **members}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("leaf", "members"),
+    [
+        ({"inside": 1}, {}),
+        ({"inside": 1}, {"target": "a"}),
+        # Each folder is found not to be one only when all inside it was converted.
+        ({"inside": [], "target": "a"}, {"size": "large", "target": "a"}),
+    ],
+)
+def test_unions_inside_unions_cost_no_more_with_each_level(leaf, members):
+    type_ = Type(list[Folder | Link])
+    costs = []
+    longest = 0
+    for depth in (10, 20, 40):
+        calls = 0
+
+        def count(frame, event, argument):
+            nonlocal calls
+            calls += event == "call"
+
+        value = [nested(depth, leaf, **members)]
+        sys.setprofile(count)
+        try:
+            convert(type_, value, "x")
+        except InvalidParams as error:
+            longest = max(longest, len(error.message))
+        finally:
+            sys.setprofile(None)
+        costs.append(calls)
+    assert longest < 10_000
+    assert costs[2] < 3 * costs[1] < 9 * costs[0]
+
+
+def test_what_is_deeper_than_can_be_converted_is_refused():
+    with pytest.raises(InvalidParams, match=r"^x\S*: (nested too deep|expected)"):
+        convert(Type(Folder | Link), nested(5000, {"inside": []}), "x")
+
+
+def test_the_members_of_a_record_that_contains_itself_are_read_once():
+    (inside, _) = Type(Folder).fields
+    folder, link = inside.type.items[0].items
+    assert folder.fields[0].type is inside.type
+    assert link.fields[0].type.items[0].items[1].fields is link.fields
+
+
+def test_of_a_union_the_first_record_that_fits_is_taken():
+    type_ = Type(Folder | Link)
+    both = {"inside": [{"inside": [], "target": "b"}], "target": "a"}
+    assert convert(type_, both, "x") == Folder([Folder([])])
+    link = {"inside": [], "size": "none", "target": "a"}
+    assert convert(type_, link, "x") == Link([], "a")
+    assert convert(type_, Link([], "a"), "x") == Link([], "a")
+
+
+class Pair(typing.NamedTuple):
+    shape: Circle | Square
+    count: int = 1
+
+
+class Pairs(typing.NamedTuple, typing.Generic[T]):
+    first: T
+    others: list[Pair]
+
+
+Money = typing.Annotated[Decimal, msgspec.Meta(ge=0.1, lt=1000, multiple_of=0.05)]
+Positive = typing.Annotated[int | float | None, msgspec.Meta(gt=0)]
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    item_name: str
+    any_shape: Circle | Square | None = None
+
+
+class Tagged(msgspec.Struct, tag_field="kind", tag="tagged"):
+    number: int
+
+
+class TaggedOther(msgspec.Struct, tag_field="kind", tag=2, forbid_unknown_fields=True):
+    number: int
+    shape: Circle | Square | None = None
+
+
+class Row(msgspec.Struct, array_like=True, tag="row", forbid_unknown_fields=True):
+    shape: Circle | Square
+    count: int = 0
+
+
+class Checked(msgspec.Struct):
+    shape: Circle | Square
+
+    def __post_init__(self):
+        if self.shape == Circle(0.0):
+            raise ValueError("a circle needs a radius")
+
+
+CIRCLE = {"radius": 1}
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "expected"),
+    [
+        (Pair, [CIRCLE], Pair(Circle(1.0))),
+        (Pair | None, [{"side": 1}, 2.0], Pair(Square(1.0), 2)),
+        (Pairs[int], [1, [[CIRCLE]]], Pairs(1, [Pair(Circle(1.0))])),
+        (Money, "0.1", Decimal("0.1")),
+        (Money, 0.15, Decimal("0.15")),
+        (Money | None, 999, Decimal(999)),
+        (list[Money], ["0.10"], [Decimal("0.10")]),
+        (dict[Money, int], {"5": 1}, {Decimal(5): 1}),
+        (Positive, 0.5, 0.5),
+        (Positive, None, None),
+        (Strict, {"itemName": "a", "anyShape": CIRCLE}, Strict("a", Circle(1.0))),
+        (Tagged, {"kind": "tagged", "number": 1.0}, Tagged(1)),
+        (Tagged | Circle, {"kind": "tagged", "number": 1}, Tagged(1)),
+        (Tagged | TaggedOther, {"kind": 2, "number": 1}, TaggedOther(1)),
+        (Row, ["row", CIRCLE], Row(Circle(1.0))),
+        (Checked, {"shape": CIRCLE}, Checked(Circle(1.0))),
+        (frozenset[int | str], [1.0, "a"], frozenset({1, "a"})),
+        (set[tuple[int, ...]], [[1], [1]], {(1,)}),
+        (
+            typing.Annotated[list[Circle | Square], msgspec.Meta(min_length=1)],
+            [CIRCLE],
+            [Circle(1.0)],
+        ),
+    ],
+)
+def test_hints_that_msgspec_does_not_know_work_too(hint, value, expected):
+    converted = convert(Type(hint), value, "x")
+    assert converted == expected
+    assert type(converted) is type(expected)
+    assert convert(Type(hint), expected, "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (Pair, [], "x: expected Pair, got list of 0"),
+        (Pair, [CIRCLE, "a"], "x[1]: expected int, got str 'a'"),
+        (Pair, [CIRCLE, 1, 1], "x: expected Pair, got list of 3"),
+        (Money, "0.05", "x: expected Decimal >= 0.1, got str '0.05'"),
+        (Money, 1000, "x: expected Decimal < 1000, got int 1000"),
+        (
+            Money,
+            "0.11",
+            "x: expected Decimal that's a multiple of 0.05, got str '0.11'",
+        ),
+        (Money, "NaN", "x: expected Decimal, got str 'NaN'"),
+        (Positive, -1, "x: expected int | float | None, got int -1"),
+        (
+            Strict,
+            {"itemName": "a", "itemCount": 1},
+            "x: unknown member 'itemCount', expected anyShape, itemName",
+        ),
+        (Tagged, {"kind": "a", "number": 1}, "x.kind: expected 'tagged', got 'a'"),
+        (TaggedOther, {"kind": True, "number": 1}, "x.kind: expected 2, got True"),
+        (Row, ["column", CIRCLE], "x.type: expected 'row', got 'column'"),
+        (Row, ["row", CIRCLE, 1, 1], "x: expected Row, got list of 4"),
+        (
+            Checked,
+            {"shape": {"radius": 0}},
+            "x: a circle needs a radius, got dict of 1",
+        ),
+        (set, [[1]], "x: expected set, got an element that no set can hold"),
+        (
+            typing.Annotated[list[Circle | Square], msgspec.Meta(min_length=1)],
+            [],
+            "x: expected array of length >= 1, got list of 0",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_values_for_such_hints_are_named_with_their_place(hint, value, message):
+    with pytest.raises(InvalidParams) as caught:
+        convert(Type(hint), value, "x")
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        set[list],
+        set[list[int]],
+        frozenset[dict[str, int]],
+        set[set[int]],
+        set[tuple[int, list[int]]],
+        set[Movie],
+        set[Circle],
+        set[Compact],
+        set[int | list[int]],
+        dict[list[int], str],
+        typing.Annotated[uuid.UUID, msgspec.Meta(ge=1)],
+        typing.Annotated[int | str, msgspec.Meta(ge=1)],
+        typing.Annotated[list[Circle | Square], msgspec.Meta(ge=1)],
+        typing.Annotated[Decimal, msgspec.Meta(min_length=1)],
+    ],
+)
+def test_hints_that_no_value_fits_are_refused(hint):
+    with pytest.raises(TypeError):
+        Type(hint)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "expected"),
+    [
+        (int, 1.0, 1),
+        (int | None, -2.0, -2),
+        (list[int], [1.0, 2], [1, 2]),
+        (dict[str, int], {"a": 0.0}, {"a": 0}),
+        (Movie, {"title": "M", "year": 1999.0}, {"title": "M", "year": 1999}),
+        (typing.Literal["a", 1], 1.0, 1),
+        (Mixed, 1.0, Mixed.ONE),
+        (int | float, 1.0, 1.0),
+        (typing.Annotated[int, msgspec.Meta(ge=1)], 1.0, 1),
+        (int, 2.0**53, 2**53),
+    ],
+)
+def test_a_float_without_a_fraction_is_an_integer(hint, value, expected):
+    converted = convert(Type(hint), value, "x")
+    assert converted == expected
+    assert repr(converted) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        (int, 1.5),
+        (int, 2.0**53 + 2),
+        (int, math.inf),
+        (int, math.nan),
+        (bool, 1.0),
+        (typing.Annotated[int, msgspec.Meta(ge=1)], 0.0),
+    ],
+)
+def test_other_floats_are_no_integers(hint, value):
+    with pytest.raises(InvalidParams, match=r"^x: expected"):
+        convert(Type(hint), value, "x")

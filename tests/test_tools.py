@@ -179,6 +179,31 @@ def test_a_record_whose_hints_cannot_be_resolved_is_named():
         describe_tool(Unknown)
 
 
+def test_a_hint_that_no_value_fits_is_named():
+    @dataclasses.dataclass
+    class Local:
+        inside: list[set[list]]
+
+    class Wrong(StandardTool):
+        def method(self, a): ...
+
+        @hidden
+        def other(self, a): ...
+
+    Wrong.other.__annotations__["a"] = Local
+    describe_tool(Wrong)
+    for hint, name in [(set[list], r"set\[list\]"), (Local, "Local")]:
+
+        class Worse(Wrong):
+            def method(self, a): ...
+
+        Worse.method.__annotations__["a"] = hint
+        with pytest.raises(
+            StartError, match=rf"Worse\.method: type hint {name} .*: list"
+        ):
+            describe_tool(Worse)
+
+
 def test_a_type_that_cannot_come_from_outside_is_named():
     class Opaque: ...
 

@@ -249,12 +249,15 @@ def describe_method(
         raise StartError(f"{source}: type hint cannot be resolved: {error}") from error
     signature = inspect.signature(plain)
     parameters = list(signature.parameters.values())[0 if bound_to_class else 1 :]
+    is_exported = facts.get("exported", True)
     known: list[Parameter] = []
     positional = 0
     rest = extra = None
     for parameter in parameters:
         type_ = _type_of(hints.get(parameter.name, Any), source)
-        if type_.kind is Kind.OBJECT and facts.get("exported", True):
+        if is_exported:
+            _check_parts(type_, source)
+        if is_exported and type_.kind is Kind.OBJECT:
             raise StartError(
                 f"{source}: parameter {parameter.name}: values of type {type_.name} "
                 "cannot come from outside; use a dataclass, or @hidden"
@@ -286,4 +289,14 @@ def _type_of(hint: Any, source: str) -> Type:
     except Exception as error:  # hints inside the hint are evaluated here
         raise StartError(
             f"{source}: type hint {hint} cannot be used: {error}"
+        ) from error
+
+
+def _check_parts(type_: Type, source: str) -> None:
+    """Look into records, whose members are else read when the first value comes."""
+    try:
+        _ = type_.kinds
+    except Exception as error:  # hints of members are evaluated here
+        raise StartError(
+            f"{source}: type hint {type_.name} cannot be used: {error}"
         ) from error

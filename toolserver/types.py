@@ -96,6 +96,20 @@ _EXACT: dict[Kind, type] = {
     Kind.TIMEDELTA: datetime.timedelta,
     Kind.UUID: uuid.UUID,
 }
+_QUALIFIERS = (typing.Required, typing.NotRequired, typing.Final)
+#: What bounds the values of a type, of all that may be annotated to it.
+_BOUNDS = (
+    *("ge", "gt", "le", "lt", "multiple_of"),
+    *("min_length", "max_length", "pattern", "tz"),
+)
+#: What has the bounds that a kind may have.
+_PLAIN: dict[Kind, type] = {
+    Kind.DECIMAL: float,
+    Kind.LIST: list,
+    Kind.SET: set,
+    Kind.TUPLE: tuple,
+    Kind.MAP: dict,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,12 +122,14 @@ class Field:
         required: Whether it has to be given.
         default: What it is when it is not given; `inspect.Parameter.empty` where
             that is unknown or made anew each time.
+        attribute: Its name in the class, where that is another.
     """
 
     name: str
     type: Type
     required: bool
     default: Any = inspect.Parameter.empty
+    attribute: str = ""
 
 
 class Type:
@@ -121,6 +137,13 @@ class Type:
 
     Args:
         hint: The hint, with forward references resolved.
+        records: The members of records and of named tuples by their hints, which the
+            types that were made from one hint share: a record that contains itself
+            has one set of them, however deep it is looked into.
+
+    Raises:
+        TypeError: It holds values that nobody can make, as ``set[list]``, or bounds
+            that do not go with the type.
 
     Attributes:
         hint: The same.
@@ -135,6 +158,7 @@ class Type:
         variadic: Whether a tuple has any number of elements of one type.
         native: Whether msgspec converts to the hint by itself.
         exact: The class whose own values need no conversion, or None.
+        bounds: The annotations that bound its values.
     """
 
     kind: Kind
@@ -143,7 +167,9 @@ class Type:
     __slots__ = (
         "_fields",
         "_kinds",
+        "_records",
         "bare",
+        "bounds",
         "exact",
         "hint",
         "items",
@@ -155,44 +181,57 @@ class Type:
         "variadic",
     )
 
-    def __init__(self, hint: Any) -> None:
-        self.hint = hint
+    def __init__(
+        self, hint: Any, records: dict[Any, tuple[Field, ...]] | None = None
+    ) -> None:
+        self._records = {} if records is None else records
+        self._fields: tuple[Field, ...] | None = None
+        self._kinds: frozenset[Kind] | None = None
         self.items: tuple[Type, ...] = ()
         self.values: tuple[Any, ...] = ()
         self.variadic = False
         self.nullable = False
-        self._fields: tuple[Field, ...] | None = None
-        self._kinds: frozenset[Kind] | None = None
         self.exact: type | None = None
-        bare, constrained = _without_annotations(hint)
+        while typing.get_origin(hint) in _QUALIFIERS:
+            # Said of a member, not of its type.
+            (hint,) = typing.get_args(hint)
+        bare, notes = _without_annotations(hint)
+        bounds = tuple(note for note in notes if _is_bound(note))
+        if bounds and _is_union(bare) and not is_native(hint):
+            # Bounds of a union are those of its choices.
+            hint = bare = _with_bounds(bare, bounds)
+            notes, bounds = (), ()
+        self.hint = hint
         self.bare = bare
-        origin = typing.get_origin(bare)
-        if origin in (typing.Union, types.UnionType):
+        self.bounds: tuple[msgspec.Meta, ...] = bounds
+        if _is_union(bare):
             self._init_union(bare)
         else:
-            self._init_single(bare, origin)
+            self._init_single(bare, typing.get_origin(bare))
             self.exact = _EXACT.get(self.kind)
-        if constrained:
+        if notes:
             self.exact = None
-        self.native = self.kind is not Kind.OBJECT and is_native(hint)
+        self.native = self.kind is not Kind.OBJECT and is_native(self.hint)
+        if bounds and not self.native:
+            _check_bounds(self)
 
     def _init_union(self, hint: Any) -> None:
         choices = [arg for arg in typing.get_args(hint) if arg is not type(None)]
         self.nullable = len(choices) < len(typing.get_args(hint))
         if len(choices) == 1:
-            only = Type(choices[0])
+            only = Type(choices[0], self._records)
             self.bare = only.bare
             self.kind = only.kind
             self.items = only.items
             self.values = only.values
             self.variadic = only.variadic
             self.exact = only.exact
-            self._fields = only._fields
+            self.bounds = only.bounds
             self.hint = only.hint if only.kind is Kind.RECORD else self.hint
             self.name = f"{only.name} | None"
         else:
             self.kind = Kind.UNION
-            self.items = tuple(map(Type, choices))
+            self.items = tuple(Type(choice, self._records) for choice in choices)
             names = [item.name for item in self.items] + ["None"] * self.nullable
             self.name = " | ".join(names)
 
@@ -226,7 +265,9 @@ class Type:
             args = tuple(arg for arg in args if arg is not Ellipsis)
         elif container is collections.abc.Generator:
             args = args[:1]
-        self.items = tuple(map(Type, args))
+        self.items = tuple(Type(arg, self._records) for arg in args)
+        if self.kind in (Kind.SET, Kind.MAP) and self.items:
+            _check_hashable(self.items[0])
         if self.items:
             inner = ", ".join(item.name for item in self.items)
             dots = ", ..." if self.variadic else ""
@@ -238,29 +279,39 @@ class Type:
     @property
     def fields(self) -> tuple[Field, ...]:
         """The members of a record type; empty for other kinds."""
-        # Read late, because a record may contain itself.
-        if self._fields is None:
-            is_record = self.kind is Kind.RECORD
-            self._fields = _record_fields(self.bare) if is_record else ()
-        return self._fields
+        return self._read_fields() if self.kind is Kind.RECORD else ()
+
+    @property
+    def places(self) -> tuple[Field, ...]:
+        """The elements of a named tuple; empty for other kinds, also other tuples."""
+        is_named = _is_named_tuple(typing.get_origin(self.bare) or self.bare)
+        return self._read_fields() if is_named else ()
 
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds of the type and of all that its values may hold."""
         if self._kinds is None:
             parts = [self]
-            seen = []
+            seen: set[int] = set()
             # Grows while it is run through; a record may contain itself.
             for part in parts:
-                if part.kind is Kind.RECORD and part.bare in seen:
-                    continue
-                seen.append(part.bare)
                 parts += part.items
-                parts += [field.type for field in part.fields]
-                if _is_named_tuple(part.bare):
-                    parts += map(Type, typing.get_type_hints(part.bare).values())
+                fields = part.fields or part.places
+                if fields and id(fields) not in seen:
+                    seen.add(id(fields))
+                    parts += [field.type for field in fields]
             self._kinds = frozenset(part.kind for part in parts)
         return self._kinds
+
+    def _read_fields(self) -> tuple[Field, ...]:
+        # Read late, because a record may contain itself.
+        if self._fields is None:
+            key = self.bare if _is_hashable(self.bare) else id(self)
+            found = self._records.get(key)
+            if found is None:
+                found = self._records[key] = _fields_of(self.bare, self._records)
+            self._fields = found
+        return self._fields
 
 
 def _is_hashable(hint: Any) -> bool:
@@ -271,22 +322,65 @@ def _is_hashable(hint: Any) -> bool:
     return True
 
 
-def _without_annotations(hint: Any) -> tuple[Any, bool]:
-    """The hint inside `Annotated`, `Required` and the like; whether constrained."""
-    constrained = False
+def _without_annotations(hint: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
+    """The hint inside `Annotated`, `Required` and the like; what is annotated."""
+    found: list[msgspec.Meta] = []
     while True:
         origin = typing.get_origin(hint)
         if origin is typing.Annotated:
             hint, *notes = typing.get_args(hint)
-            constrained = constrained or any(
-                isinstance(note, msgspec.Meta) for note in notes
-            )
-        elif origin in (typing.Required, typing.NotRequired, typing.Final):
+            found[:0] = [note for note in notes if isinstance(note, msgspec.Meta)]
+        elif origin in _QUALIFIERS:
             (hint,) = typing.get_args(hint)
         elif isinstance(hint, typing.NewType):
             hint = hint.__supertype__
         else:
-            return hint, constrained
+            return hint, tuple(found)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _is_bound(note: msgspec.Meta) -> bool:
+    return any(getattr(note, name) is not None for name in _BOUNDS)
+
+
+def _with_bounds(union: Any, bounds: tuple[msgspec.Meta, ...]) -> Any:
+    choices = [
+        choice if choice is type(None) else typing.Annotated[(choice, *bounds)]
+        for choice in typing.get_args(union)
+    ]
+    return typing.Union[tuple(choices)]  # noqa: UP007  # made at run time
+
+
+def _check_bounds(type_: Type) -> None:
+    """Refuse bounds that do not go with a type, as the length of a number."""
+    # Of containers msgspec may not know what is inside, and of decimal numbers no
+    # bounds at all.
+    plain = _PLAIN.get(type_.kind, type_.bare)
+    msgspec.json.Decoder(typing.Annotated[(plain, *type_.bounds)])
+
+
+def _check_hashable(type_: Type) -> None:
+    if not _can_be_hashed(type_):
+        raise TypeError(
+            f"{type_.name} can be no element of a set and no key of a mapping"
+        )
+
+
+def _can_be_hashed(type_: Type) -> bool:
+    cls = typing.get_origin(type_.bare) or type_.bare
+    match type_.kind:
+        case Kind.LIST | Kind.MAP:
+            return False
+        case Kind.SET:
+            return cls is frozenset
+        case Kind.TUPLE | Kind.UNION:
+            return all(map(_can_be_hashed, type_.items))
+        case Kind.RECORD if issubclass(cls, msgspec.Struct):
+            return cls.__struct_config__.frozen or not cls.__struct_config__.eq
+    return cls.__hash__ is not None
 
 
 def _name_of(hint: Any) -> str:
@@ -338,7 +432,8 @@ def _filled(hint: Any, arguments: dict[Any, Any]) -> Any:
     return hint[tuple(arguments.get(variable, variable) for variable in variables)]
 
 
-def _record_fields(hint: Any) -> tuple[Field, ...]:
+def _fields_of(hint: Any, records: dict[Any, tuple[Field, ...]]) -> tuple[Field, ...]:
+    """The members of a record, or of a named tuple."""
     record = typing.get_origin(hint) or hint
     hints = typing.get_type_hints(record, include_extras=True)
     arguments = dict(
@@ -351,9 +446,10 @@ def _record_fields(hint: Any) -> tuple[Field, ...]:
         return tuple(
             Field(
                 info.encode_name,
-                Type(hints[info.name]),
+                Type(hints[info.name], records),
                 info.required,
                 empty if info.default is msgspec.NODEFAULT else info.default,
+                info.name,
             )
             for info in msgspec.structs.fields(record)
         )
@@ -362,15 +458,26 @@ def _record_fields(hint: Any) -> tuple[Field, ...]:
         return tuple(
             Field(
                 info.name,
-                Type(hints[info.name]),
+                Type(hints[info.name], records),
                 info.default is missing and info.default_factory is missing,
                 empty if info.default is missing else info.default,
             )
             for info in dataclasses.fields(record)
             if info.init
         )
+    if _is_named_tuple(record):
+        defaults = record._field_defaults
+        return tuple(
+            Field(
+                name,
+                Type(hints.get(name, Any), records),
+                name not in defaults,
+                defaults.get(name, empty),
+            )
+            for name in record._fields
+        )
     return tuple(
-        Field(name, Type(member), _is_required(record, name, member))
+        Field(name, Type(member, records), _is_required(record, name, member))
         for name, member in hints.items()
     )
 

@@ -228,8 +228,6 @@ class Schemas:
         if type_.variadic:
             return self._array(type_, bare, way)
         if not type_.items and hasattr(bare, "_fields"):
-            if way is Way.IN and not type_.native:
-                return NOTHING
             return self._refer(
                 bare, way, lambda: self._row(members(type_), way, _doc_of(bare))
             )
@@ -281,7 +279,7 @@ class Schemas:
         doc = _doc_of(cls)
         if config is not None and config.array_like:
             row = self._row(type_.fields, way, doc)
-            if way is Way.IN:
+            if way is Way.IN and not config.forbid_unknown_fields:
                 # What follows is for members that a later version may have.
                 del row["maxItems"]
             if config.tag is not None:
@@ -302,6 +300,8 @@ class Schemas:
         schema: Schema = {"type": "object", "properties": properties}
         if required:
             schema["required"] = required
+        if way is Way.IN and config is not None and config.forbid_unknown_fields:
+            schema["additionalProperties"] = False
         return schema
 
     def _member(self, field: Field, way: Way, told: str) -> Schema:

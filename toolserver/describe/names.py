@@ -9,7 +9,6 @@ Spec: Namespaces in XML 1.0 (NCName).
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
 import typing
 from collections.abc import Collection
@@ -239,18 +238,7 @@ def members(type_: Type) -> tuple[Field, ...]:
             Field(f"item{number}", item, required=True)
             for number, item in enumerate(type_.items, 1)
         )
-    named = _class_of(type_)
-    hints = typing.get_type_hints(named, include_extras=True)
-    defaults: dict[str, Any] = getattr(named, "_field_defaults", {})
-    return tuple(
-        Field(
-            name,
-            Type(hints.get(name, Any)),
-            name not in defaults,
-            defaults.get(name, inspect.Parameter.empty),
-        )
-        for name in getattr(named, "_fields", ())
-    )
+    return type_.places
 
 
 def _computed(type_: Type) -> tuple[Field, ...]:
