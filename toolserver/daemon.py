@@ -37,6 +37,8 @@ __all__ = [
 START_S = 300.0
 #: Seconds beyond those of its running calls that a server gets to stop.
 _GRACE_S = 10.0
+#: Seconds that a server that is only starting gets to end.
+_START_GRACE_S = 3.0
 _STEP_S = 0.05
 
 
@@ -136,8 +138,13 @@ def start(home: Home, arguments: Sequence[str] = ()) -> State:
             f"see {error_log}"
         ) from None
     except BaseException:
-        # The one who asked has gone; nobody would know of a server half started.
+        # The one who asked has gone; nobody would know of a server half started. One
+        # that computes without end, as it imports, does not even notice.
         process.terminate()
+        try:
+            process.wait(_START_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
         raise
     finally:
         os.close(reader)
@@ -219,7 +226,7 @@ def stop(
     Args:
         home: The home.
         timeout: Seconds to wait; by default those that its running calls get, and
-            ten more.
+            ten more, or three for a server that is only starting.
         force: Whether a server that does not end in time is killed.
 
     Returns:
@@ -233,7 +240,9 @@ def stop(
         return None
     _signal(home, found.pid, signal.SIGTERM)
     if timeout is None:
-        timeout = found.stop_timeout + _GRACE_S
+        # No call is running before it has started.
+        is_starting = found.phase == "starting"
+        timeout = _START_GRACE_S if is_starting else found.stop_timeout + _GRACE_S
     if _has_ended(home, found.pid, timeout):
         return Stopped(found.pid)
     if not force:

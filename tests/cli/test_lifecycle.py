@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -162,6 +163,24 @@ def test_stop_waits_and_kills_only_by_force(home):
     forced = run(home, "stop", "--force", "--timeout", "0.1")
     assert (forced.code, forced.out) == (0, f"killed (pid {pid})\n")
     assert status(home)["pid"] is None
+
+
+def test_a_server_that_never_starts_can_be_ended(home):
+    (home / "tools" / "endless.py").write_text("while True:\n    pass\n")
+
+    starting = spawn(home, "start", "--port", "0")
+    wait_for(lambda: status(home)["pid"])
+    end(starting, signal.SIGINT)
+    assert starting.returncode == 130
+    assert status(home)["pid"] is None
+    starting = spawn(home, "start", "--port", "0")
+    pid = wait_for(lambda: status(home)["pid"])
+    begun = time.monotonic()
+    forced = run(home, "stop", "--force")
+    assert (forced.code, forced.out) == (0, f"killed (pid {pid})\n")
+    assert time.monotonic() - begun < 10
+    assert "killed by SIGKILL" in starting.communicate(timeout=20)[1]
+    assert starting.returncode == 1
 
 
 @pytest.mark.parametrize(
