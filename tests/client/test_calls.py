@@ -15,6 +15,7 @@ from toolserver import (
     OnlyRPCCRAMTool,
     StandardTool,
     errors,
+    expose,
     register,
 )
 from toolserver.client import RemoteFault, RemoteToolserver
@@ -137,6 +138,23 @@ def test_results_converted_to_the_hints_of_a_class(remote):
         result = getattr(tool, method)(*given)
         assert result == value
         assert type(result) is type(value)
+
+
+@register("sample.renamed")
+class Renamed(StandardTool):
+    @expose("the-time")
+    def when(self) -> dt.date:
+        return NAIVE.date()
+
+
+def test_methods_that_have_another_name_for_callers():
+    with serve(Renamed) as server:
+        tool = server.remote().get_tool("sample.renamed", Renamed)
+        assert tool.when() == NAIVE.date()
+        plain = server.remote().get_tool("sample.renamed")
+        assert getattr(plain, "the-time")() == "1998-07-17"
+        with pytest.raises(errors.MethodNotFound):
+            plain.when()
 
 
 def test_records(remote, protocol):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import certifi
 import gevent
 import pytest
 import trustme
@@ -419,7 +420,7 @@ def test_a_unix_socket(tmp_path, protocol):
     assert not caught.value.is_sent
 
 
-def test_tls(tmp_path):
+def test_tls(tmp_path, monkeypatch):
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     cert, key, ca = (str(tmp_path / name) for name in ("cert", "key", "ca"))
@@ -431,6 +432,13 @@ def test_tls(tmp_path):
         assert server.url().startswith("https://")
         client = server.remote(verify=ca)
         assert client.call("sample.types.int_", 7) == 7
+        # What the program says goes before what the environment says.
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+        with connect(server.url(), verify=ca) as client:
+            assert client.call("sample.types.int_", 7) == 7
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
+        with connect(server.url()) as client:
+            assert client.call("sample.types.int_", 7) == 7
         with pytest.raises(ConnectionFailed, match=r"TLS: .*certificate") as caught:
             server.remote(retries=0).call("sample.types.int_", 7)
         assert not caught.value.is_sent

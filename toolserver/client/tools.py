@@ -49,6 +49,8 @@ class _Named:
         if name.startswith("_"):
             # No remote name does; copying and inspecting ask for many of these.
             raise AttributeError(name)
+        if self._hints is not None:
+            name = self._hints.wire_name(name)
         return RemoteMethod(self._caller, _join(self._name, name), self._hints)
 
     def __getitem__(self, key: str) -> RemoteTool:

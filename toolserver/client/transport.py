@@ -7,23 +7,21 @@ import functools
 import io
 import os
 import random
-import socket
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from http.client import IncompleteRead, RemoteDisconnected
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError
 from urllib3.response import HTTPResponse
 
 from toolserver import __version__
+from toolserver.client.causes import explain, was_sent
 from toolserver.client.codecs import Answer, Outgoing
 from toolserver.client.failures import (
     AnswerError,
@@ -109,7 +107,6 @@ class Transport:
             session.trust_env = options.proxies is None
         session.auth = self._basic = _basic(options.basic)
         self._signer = _signer(options)
-        session.verify = options.verify
         session.cert = options.cert
         session.proxies.update(options.proxies or {})
         session.headers["User-Agent"] = f"toolserver/{__version__}"
@@ -176,11 +173,13 @@ class Transport:
                 headers=dict(request.headers),
                 auth=signature,
                 timeout=remaining,
+                # That of the session would give way to what the environment says.
+                verify=self._options.verify,
                 allow_redirects=False,
                 stream=True,
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise self._failure(error, is_sent=_was_sent(error)) from error
+            raise self._failure(error, is_sent=was_sent(error)) from error
         headers = {name.lower(): value for name, value in response.headers.items()}
         answer = Answer(self.url, response.status_code, headers, b"")
         with response:
@@ -219,24 +218,9 @@ class Transport:
         return replace(answer, body=b"".join(pieces))
 
     def _failure(self, error: Exception, *, is_sent: bool) -> TransportError:
-        cause = _cause_of(error)
-        if isinstance(cause, ConnectionRefusedError):
-            text = "no server answers there"
-        elif isinstance(cause, ssl.SSLError):
-            text = f"TLS: {cause.reason or cause}"
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                text = f"TLS: {cause.verify_message or cause}"
-        elif isinstance(cause, socket.gaierror):
-            text = f"the host is not known: {cause.strerror}"
-        elif isinstance(cause, IncompleteRead):
-            text = "the answer broke off"
-        elif isinstance(cause, RemoteDisconnected):
-            text = "the server closed the connection without an answer"
-        elif _is_timeout(error, cause):
+        text = explain(error)
+        if text is None:
             return self._timeout()
-        else:
-            reason = getattr(cause, "strerror", None) or str(cause)
-            text = f"{type(cause).__name__}: {reason}"
         return ConnectionFailed(text, url=self.url, is_sent=is_sent)
 
     def _timeout(self) -> AnswerTimeout:
@@ -310,44 +294,3 @@ def _told_wait(answer: Answer) -> float | None:
     told = answer.headers.get("retry-after", "")
     wait = float(told) if told.isdecimal() else _LONGEST_WAIT
     return wait if wait < _LONGEST_WAIT else None
-
-
-#: Errors that tell what happened, whatever else was made of them.
-_TELLING = (ssl.SSLError, socket.gaierror, ConnectionError, IncompleteRead)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what it says has caused it, down to the first cause."""
-    pending: list[Any] = [error]
-    seen: set[int] = set()
-    while pending:
-        found = pending.pop()
-        if isinstance(found, BaseException) and id(found) not in seen:
-            seen.add(id(found))
-            yield found
-            pending += [found.__context__, found.__cause__]
-            pending += [getattr(found, "reason", None), *found.args]
-
-
-def _cause_of(error: BaseException) -> BaseException:
-    """The error of the system that is behind one of requests."""
-    chain = list(_chain(error))
-    for found in chain:
-        if isinstance(found, _TELLING):
-            return found
-    for found in chain:
-        if isinstance(found, OSError) and not isinstance(
-            found, requests.RequestException
-        ):
-            return found
-    return chain[-1]
-
-
-def _was_sent(error: BaseException) -> bool:
-    """Whether something of a request may have got to the server."""
-    early = (NewConnectionError, ConnectTimeoutError, ssl.SSLError)
-    return not any(isinstance(found, early) for found in _chain(error))
-
-
-def _is_timeout(error: BaseException, cause: BaseException) -> bool:
-    return isinstance(cause, TimeoutError) or isinstance(error, requests.Timeout)

@@ -8,6 +8,7 @@ from typing import Any
 
 from toolserver.conversion import convert
 from toolserver.errors import InvalidParams
+from toolserver.marks import marks_of
 from toolserver.types import Kind, Type
 
 __all__ = ["Hints"]
@@ -24,11 +25,23 @@ class Hints:
         self._cls = cls
         self._known: dict[str, Type | None] = {}
 
+    def wire_name(self, attribute: str) -> str:
+        """The name by which callers know a method.
+
+        Args:
+            attribute: Its name in the class, where ``@expose`` may give it another.
+        """
+        name = marks_of(getattr(self._cls, attribute, None)).get("name")
+        if not isinstance(name, str) or not name:
+            return attribute
+        self._known[name] = self._read(attribute)
+        return name
+
     def convert(self, method: str, value: Any) -> Any:
         """Make the result of a method what its hint says.
 
         Args:
-            method: Name of the method.
+            method: Name of the method as callers know it.
             value: The result, plain.
 
         Returns:
