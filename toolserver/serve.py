@@ -34,10 +34,13 @@ from toolserver.configuration import Configuration, load
 from toolserver.daemon import check, server_command
 from toolserver.errors import StartError
 from toolserver.home import Home
+from toolserver.http.descriptors import raise_bound
+from toolserver.http.listeners import open_listener
 from toolserver.linewriter import reopen_all
 from toolserver.logs import Logs
-from toolserver.pidfile import PidFile, State, write_state
+from toolserver.pidfile import PidFile, State, find_server, write_state
 from toolserver.reloader import Watch
+from toolserver.settings import ServerSettings
 from toolserver.switches import SET, SWITCHES, Given, arguments
 from toolserver.worker import Worker
 
@@ -122,7 +125,9 @@ class _ServerProcess:
         configuration = self._load()
         if self._only_checks:
             self._worker(configuration, None).check()
+            self._check_port(configuration.settings.server)
             return
+        raise_bound(configuration.settings.limits.connections)
         lock = PidFile(self._home, self._lock_fd)
         write_state(self._home, State(os.getpid()))
         logs = Logs(
@@ -207,6 +212,13 @@ class _ServerProcess:
             access_log=access.write if access is not None else None,
         )
 
+    def _check_port(self, settings: ServerSettings) -> None:
+        """Try whether the port can be had, unless the running server has it."""
+        running = find_server(self._home)
+        taken = running is not None and running.port == settings.port
+        if settings.port and not settings.unix_socket and not taken:
+            open_listener(settings).close()
+
     def _announce(self, worker: Worker) -> State:
         state = State(
             os.getpid(),
@@ -216,6 +228,7 @@ class _ServerProcess:
             started=time.time(),
             version=toolserver.__version__,
             stop_timeout=worker.settings.server.stop_timeout,
+            port=worker.http.local[1],
         )
         write_state(self._home, state)
         log.info("serving on %s", worker.url)

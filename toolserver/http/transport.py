@@ -22,6 +22,7 @@ from gevent.event import Event
 
 from toolserver.http.closing import BUSY
 from toolserver.http.connection import Connection
+from toolserver.http.descriptors import most_connections
 from toolserver.http.exchange import Handler
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.http.parser import HeadParser
@@ -112,6 +113,7 @@ class HTTPServer:
         self._timer: Any = None
         self._interval = 1.0
         self._connections: set[Connection] = set()
+        self._most_connections = limits.connections
         self._by_address: dict[str, int] = {}
         self._is_empty = Event()
 
@@ -201,6 +203,14 @@ class HTTPServer:
             raise RuntimeError("start: listen comes first")
         loop = get_hub().loop
         limits = self.limits
+        self._most_connections = most_connections(limits.connections)
+        if self._most_connections < limits.connections:
+            log.warning(
+                "limits.connections: got %d, but the bound of open files (ulimit -n) "
+                "leaves room for %d",
+                limits.connections,
+                self._most_connections,
+            )
         smallest = min(
             limits.header_time,
             limits.body_idle,
@@ -263,7 +273,7 @@ class HTTPServer:
                 sock.close()
                 return
         limits = self.limits
-        excess = len(self._connections) - limits.connections
+        excess = len(self._connections) - self._most_connections
         if excess >= _REFUSED:
             sock.close()
             return
