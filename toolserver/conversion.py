@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from toolserver.errors import InvalidParams
-from toolserver.partwise import Partwise, from_text, may_be_nonfinite
+from toolserver.partwise import Partwise, from_text, has_nonfinite
 from toolserver.types import Kind, Type
 
 __all__ = ["convert"]
@@ -45,7 +45,7 @@ def convert(type_: Type, value: Any, path: str, *, lax: bool = False) -> Any:
         except (msgspec.ValidationError, RecursionError, TypeError):
             pass
         else:
-            if not may_be_nonfinite(type_, value, lax):
+            if not type_.reads_numbers[lax] or not has_nonfinite(value):
                 return found
     try:
         return Partwise(lax=lax).convert(type_, value, path, refused=type_.native)

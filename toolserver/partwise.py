@@ -24,7 +24,7 @@ from toolserver.complaints import complain, shorten
 from toolserver.errors import InvalidParams
 from toolserver.types import Field, Kind, Type
 
-__all__ = ["Partwise", "from_text", "may_be_nonfinite"]
+__all__ = ["Partwise", "from_text", "has_nonfinite"]
 
 _TRUE = frozenset({"true", "1", "on", "yes"})
 _FALSE = frozenset({"false", "0", "off", "no"})
@@ -65,31 +65,20 @@ def from_text(type_: Type, value: Any) -> Any:
     return value
 
 
-def may_be_nonfinite(type_: Type, value: Any, lax: bool) -> bool:
-    """Whether msgspec may have read some text as NaN or as infinite.
+def has_nonfinite(value: Any) -> bool:
+    """Whether some text in a value could be read as NaN or as infinite.
 
     JSON and XML-RPC have no such numbers, and comparisons with NaN pass no check.
 
     Args:
-        type_: The type of the value.
         value: What arrived.
-        lax: Whether text may stand for numbers.
     """
-    kinds = type_.kinds
-    return (Kind.DECIMAL in kinds or (lax and Kind.FLOAT in kinds)) and (
-        _has_nonfinite(value)
-    )
-
-
-def _has_nonfinite(value: Any) -> bool:
     kind = value.__class__
     if kind is str:
         return _NONFINITE.match(value) is not None
     if kind is dict:
-        return any(map(_has_nonfinite, value)) or any(
-            map(_has_nonfinite, value.values())
-        )
-    return kind in _SEQUENCES and any(map(_has_nonfinite, value))
+        return any(map(has_nonfinite, value)) or any(map(has_nonfinite, value.values()))
+    return kind in _SEQUENCES and any(map(has_nonfinite, value))
 
 
 class Partwise:
@@ -183,7 +172,7 @@ class Partwise:
             except (msgspec.ValidationError, RecursionError, TypeError):
                 refused = True
             else:
-                if not may_be_nonfinite(type_, value, self._lax):
+                if not type_.reads_numbers[self._lax] or not has_nonfinite(value):
                     return found
                 refused = True
         if self._lax and value == "" and type_.nullable:
@@ -204,6 +193,12 @@ class Partwise:
         self._unions += 1
         try:
             for choice in type_.items:
+                if choice.kind is Kind.RECORD and value.__class__ is dict:
+                    # Seen at once, and tells most records apart.
+                    missing = _first_missing(choice, value)
+                    if missing is not None:
+                        complaints.append(f"{path}.{missing}: missing")
+                        continue
                 try:
                     return self.convert(choice, value, path, refused=refused)
                 except InvalidParams as error:
@@ -292,10 +287,9 @@ class Partwise:
             raise InvalidParams(f"{path}: {complain(type_, value)}")
         if config is not None:
             _check_struct(config, type_.fields, given, path)
-        # What is missing is seen at once, and tells the choices of a union apart.
-        for field in type_.fields:
-            if field.required and field.name not in given:
-                raise InvalidParams(f"{path}.{field.name}: missing")
+        missing = _first_missing(type_, given)
+        if missing is not None:
+            raise InvalidParams(f"{path}.{missing}: missing")
         members = {
             field.attribute or field.name: self.convert(
                 field.type, given[field.name], f"{path}.{field.name}", refused=refused
@@ -366,6 +360,13 @@ def _as_mapping(value: Any) -> dict[Any, Any] | None:
     if isinstance(value, list) and not value:
         return {}
     return value if isinstance(value, dict) else None
+
+
+def _first_missing(type_: Type, given: dict[Any, Any]) -> str | None:
+    for field in type_.fields:
+        if field.required and field.name not in given:
+            return field.name
+    return None
 
 
 def _by_name(type_: Type, config: Any, value: Any) -> dict[str, Any] | None:

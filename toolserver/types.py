@@ -167,6 +167,7 @@ class Type:
     __slots__ = (
         "_fields",
         "_kinds",
+        "_reads_numbers",
         "_records",
         "bare",
         "bounds",
@@ -187,6 +188,7 @@ class Type:
         self._records = {} if records is None else records
         self._fields: tuple[Field, ...] | None = None
         self._kinds: frozenset[Kind] | None = None
+        self._reads_numbers: tuple[bool, bool] | None = None
         self.items: tuple[Type, ...] = ()
         self.values: tuple[Any, ...] = ()
         self.variadic = False
@@ -302,6 +304,15 @@ class Type:
                     parts += [field.type for field in fields]
             self._kinds = frozenset(part.kind for part in parts)
         return self._kinds
+
+    @property
+    def reads_numbers(self) -> tuple[bool, bool]:
+        """Whether text becomes numbers that may be NaN; and when it is lax."""
+        # Kept beside `kinds`, as each call asks for it.
+        if self._reads_numbers is None:
+            from_text = Kind.DECIMAL in self.kinds
+            self._reads_numbers = from_text, from_text or Kind.FLOAT in self.kinds
+        return self._reads_numbers
 
     def _read_fields(self) -> tuple[Field, ...]:
         # Read late, because a record may contain itself.
