@@ -38,6 +38,7 @@ class State:
         started: When it started to serve, seconds since 1970.
         version: Its version.
         stop_timeout: Seconds that its running calls get when it stops.
+        port: The port on which it listens; 0 for none.
     """
 
     pid: int
@@ -47,6 +48,7 @@ class State:
     started: float | None = None
     version: str | None = None
     stop_timeout: float = 30.0
+    port: int = 0
 
     def announcement(self) -> str:
         """What to show when it has started."""

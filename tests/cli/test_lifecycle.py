@@ -237,6 +237,23 @@ def test_restart(home):
     assert status(home)["pid"] not in (None, first)
 
 
+def test_restart_at_a_port_that_is_taken_leaves_the_old_server_running(home):
+    assert run(home, "start", "--port", "0").code == 0
+    first = status(home)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = run(home, "restart", "--port", port)
+    assert refused.code == 1
+    assert f"port {port} of 127.0.0.1 is taken" in refused.err
+    assert status(home)["pid"] == first["pid"]
+    # Its own port is no obstacle.
+    again = run(home, "restart", "--port", urlsplit(first["url"]).port)
+    assert (again.code, again.err) == (0, "")
+    assert status(home)["pid"] not in (None, first["pid"])
+
+
 def test_reload(home):
     tool = home / "tools" / "orders.py"
     log = home / "log" / "error.log"
