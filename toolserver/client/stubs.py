@@ -6,44 +6,17 @@ module, and a type that is not understood becomes ``Any``.
 
 from __future__ import annotations
 
-import ast
-import keyword
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from toolserver.client.failures import one_line
+from toolserver.client.stubtypes import LITERALS, NO_WORD, Names, is_name
 
 __all__ = ["class_name", "module_name", "write_stub"]
 
-#: Where the names of types come from.
-_MODULES = {
-    **dict.fromkeys(("bool", "int", "float", "str", "bytes"), "builtins"),
-    **dict.fromkeys(("list", "set", "frozenset", "tuple", "dict"), "builtins"),
-    **dict.fromkeys(("datetime", "date", "time", "timedelta"), "datetime"),
-    "Decimal": "decimal",
-    "UUID": "uuid",
-    "Any": "typing",
-    "Sequence": "collections.abc",
-    "Mapping": "collections.abc",
-}
-#: What a client gets for types that it cannot get.
-_INSTEAD = {
-    "Markup": "str",
-    **dict.fromkeys(("Collection", "Iterable", "Iterator", "Generator"), "list"),
-    "Set": "set",
-    "MutableMapping": "dict",
-}
-#: Containers: what they hold where nothing is said of it.
-_BARE = {
-    **dict.fromkeys(("list", "set", "frozenset", "Sequence"), "[{Any}]"),
-    "tuple": "[{Any}, ...]",
-    **dict.fromkeys(("dict", "Mapping"), "[{str}, {Any}]"),
-}
-_NO_WORD = re.compile(r"\W+")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.~-]*")
-_LITERALS = (str, int, bool, bytes)
 _TOKEN = {"name": "token", "type": "tuple[str, str]"}
 
 
@@ -53,8 +26,8 @@ def module_name(namespace: str) -> str:
     Args:
         namespace: Dotted name of the tool.
     """
-    name = _NO_WORD.sub("_", namespace) or "root"
-    return name if _is_name(name) else f"tool_{name}"
+    name = NO_WORD.sub("_", namespace) or "root"
+    return name if is_name(name) else f"tool_{name}"
 
 
 def class_name(namespace: str) -> str:
@@ -63,9 +36,9 @@ def class_name(namespace: str) -> str:
     Args:
         namespace: Dotted name of the tool.
     """
-    words = _NO_WORD.sub("_", namespace).split("_")
+    words = NO_WORD.sub("_", namespace).split("_")
     name = "".join(word[:1].upper() + word[1:] for word in words) or "Root"
-    return name if _is_name(name) else f"Tool{name}"
+    return name if is_name(name) else f"Tool{name}"
 
 
 def write_stub(
@@ -100,7 +73,7 @@ def _write(
     methods: Iterable[Mapping[str, Any]],
     types: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    known = [method for method in methods if _is_name(method["name"])]
+    known = [method for method in methods if is_name(method["name"])]
     module = _Module(known, types)
     what = f"The tool {namespace}" if namespace else "The tool at the root"
     tool = module.local(class_name(namespace))
@@ -120,8 +93,8 @@ def _write(
     return "\n\n\n".join(parts) + "\n"
 
 
-class _Module:
-    """Names and types of one module."""
+class _Module(Names):
+    """The classes of one module."""
 
     def __init__(
         self,
@@ -129,58 +102,11 @@ class _Module:
         types: Mapping[str, Mapping[str, Any]],
     ) -> None:
         # Within a class its members hide what is imported or defined outside.
-        self._hidden = {method["name"] for method in methods}
+        hidden = {method["name"] for method in methods}
         for type_ in types.values():
-            self._hidden.update(str(member["name"]) for member in type_["members"])
-        self._taken: set[str] = set()
-        self._imports: dict[tuple[str, str], str] = {}
+            hidden.update(str(member["name"]) for member in type_["members"])
         self._types = {name: types[name] for name in types if _is_usable(types[name])}
-        self._records = {
-            name: self.local(_NO_WORD.sub("_", name).strip("_")) for name in self._types
-        }
-
-    def local(self, name: str) -> str:
-        """A name for the module that is no other's.
-
-        Args:
-            name: What it should be.
-        """
-        name = name if _is_name(name) else f"Type_{name}"
-        while name in self._hidden or name in self._taken or name in _MODULES:
-            name += "_"
-        self._taken.add(name)
-        return name
-
-    def use(self, name: str, module: str) -> str:
-        """Import a name.
-
-        Args:
-            name: The name.
-            module: The module that has it.
-
-        Returns:
-            What it is called here.
-        """
-        known = self._imports.get((module, name))
-        if known is None:
-            known = name
-            while known in self._hidden or known in self._taken:
-                known += "_"
-            self._imports[module, name] = known
-        return known
-
-    def write_imports(self) -> list[str]:
-        """The lines that import what was used."""
-        lines = []
-        for module in sorted({module for module, _ in self._imports}):
-            names = [
-                name if name == local else f"{name} as {local}"
-                for (source, name), local in sorted(self._imports.items())
-                if source == module and (name, module) != (local, "builtins")
-            ]
-            if names:
-                lines.append(f"from {module} import {', '.join(names)}")
-        return lines
+        super().__init__(hidden, self._types)
 
     def write_types(self) -> list[str]:
         """The classes of all types."""
@@ -232,7 +158,7 @@ class _Module:
     def _write_type(self, name: str) -> Iterator[str]:
         type_ = self._types[name]
         members = list(type_["members"])
-        local = self._records[name]
+        local = self.types[name]
         if type_["kind"] == "enum":
             yield f"class {local}({self.use('Enum', 'enum')}):"
             for member in members:
@@ -270,71 +196,9 @@ class _Module:
             return f" = {field}(default_factory=lambda: {empty[container]})"
         return ""
 
-    def hint(self, text: Any) -> str:
-        """Write a type as this module has it.
-
-        Args:
-            text: The type as signatures have it.
-        """
-        try:
-            tree = ast.parse(str(text), mode="eval").body
-            return self._hint(tree)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return self.use("Any", "typing")
-
-    def _hint(self, node: ast.expr) -> str:
-        record = self._records.get(ast.unparse(node))
-        if record is not None:
-            return record
-        match node:
-            case ast.Constant(value=None):
-                return "None"
-            case ast.Constant(value=value) if isinstance(value, _LITERALS):
-                return f"{self.use('Literal', 'typing')}[{value!r}]"
-            case ast.UnaryOp(ast.USub(), ast.Constant(value=int(value))):
-                return f"{self.use('Literal', 'typing')}[-{value}]"
-            case ast.BinOp(left, ast.BitOr(), right):
-                return f"{self._hint(left)} | {self._hint(right)}"
-            case ast.Name(id=name):
-                return self._name(name)
-            case ast.Subscript(ast.Name(id=name), inner):
-                name = _INSTEAD.get(name, name)
-                if name not in _BARE:
-                    raise ValueError(name)
-                items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-                shown = ", ".join(map(self._item, items))
-                return f"{self.use(name, _MODULES[name])}[{shown}]"
-        raise ValueError(ast.dump(node))
-
-    def _item(self, node: ast.expr) -> str:
-        if isinstance(node, ast.Constant) and node.value is ...:
-            return "..."
-        return self._hint(node)
-
-    def _name(self, name: str) -> str:
-        name = _INSTEAD.get(name, name)
-        local = self.use(name, _MODULES.get(name) or _unknown(name))
-        if name not in _BARE:
-            return local
-        names = {"Any": self.use("Any", "typing"), "str": self.use("str", "builtins")}
-        return local + _BARE[name].format(**names)
-
-
-def _unknown(name: str) -> str:
-    raise ValueError(name)
-
-
-def _is_name(text: Any) -> bool:
-    return (
-        isinstance(text, str)
-        and text.isidentifier()
-        and not keyword.iskeyword(text)
-        and not text.startswith("_")
-    )
-
 
 def _checked(name: Any) -> str:
-    if not _is_name(name):
+    if not is_name(name):
         raise ValueError(f"parameter: got {name!r}, expected a name")
     return str(name)
 
@@ -342,12 +206,12 @@ def _checked(name: Any) -> str:
 def _is_usable(type_: Mapping[str, Any]) -> bool:
     """Whether a class can be made for a type."""
     members = type_["members"]
-    if not all(_is_name(member["name"]) for member in members):
+    if not all(is_name(member["name"]) for member in members):
         return False
     if type_["kind"] == "enum":
         names = {member["name"] for member in members}
         values = [member["value"] for member in members]
-        return "mro" not in names and all(type(each) in _LITERALS for each in values)
+        return "mro" not in names and all(type(each) in LITERALS for each in values)
     return type_["kind"] in ("record", "dict", "tuple")
 
 
