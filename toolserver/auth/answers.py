@@ -10,6 +10,7 @@ Spec: RFC 9421, sections 2.4 (the signature of the request is covered) and 5
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import logging
 import os
@@ -63,25 +64,8 @@ class AnswerSigner:
             request: The request.
         """
         first = request.raw_path[1:].partition("/")[0]
-        return first in _ALWAYS or self._wanted(request) is not None
-
-    def _wanted(self, request: Request) -> InnerList | None:
-        """What a request asks for; None for nothing, or for what is not offered."""
         field = request.headers.get("accept-signature")
-        if field is None or len(field) > _LONGEST_FIELD:
-            return None
-        try:
-            wanted = parse_dictionary(field)
-        except ValueError:
-            return None
-        asked = wanted.get(LABEL)
-        if len(wanted) != 1 or not isinstance(asked, InnerList):
-            return None
-        fixed = {"tag": TAG, "keyid": SERVER, "alg": self._algorithm}
-        for name, value in asked.params.items():
-            if name not in ("created", "nonce") and value != fixed.get(name):
-                return None
-        return asked if all(item in _OFFERED for item in asked.items) else None
+        return first in _ALWAYS or _wanted(field, self._algorithm) is not None
 
     def sign(self, request: Request, signature: bytes, response: Response) -> Response:
         """Sign an answer; waits for one that is made piece by piece.
@@ -132,11 +116,31 @@ class AnswerSigner:
             "alg": self._algorithm,
             "tag": TAG,
         }
-        wanted = self._wanted(request)
+        field = request.headers.get("accept-signature")
+        wanted = _wanted(field, self._algorithm)
         nonce = wanted.params.get("nonce") if wanted is not None else None
         if isinstance(nonce, str):
             params["nonce"] = nonce
         return params
+
+
+@functools.lru_cache(256)
+def _wanted(field: str | None, algorithm: str) -> InnerList | None:
+    """What a request asks for; None for nothing, or for what is not offered."""
+    if field is None or len(field) > _LONGEST_FIELD:
+        return None
+    try:
+        wanted = parse_dictionary(field)
+    except ValueError:
+        return None
+    asked = wanted.get(LABEL)
+    if len(wanted) != 1 or not isinstance(asked, InnerList):
+        return None
+    fixed = {"tag": TAG, "keyid": SERVER, "alg": algorithm}
+    for name, value in asked.params.items():
+        if name not in ("created", "nonce") and value != fixed.get(name):
+            return None
+    return asked if all(item in _OFFERED for item in asked.items) else None
 
 
 def _gather(response: Response) -> bytes | None:

@@ -73,19 +73,19 @@ def signature_base(covered: InnerList, value_of: Callable[[Item], str | None]) -
     Raises:
         ValueError: A component has no value, or one that cannot be signed.
     """
-    lines = []
-    seen = set()
+    lines: list[str] = []
+    seen: set[str] = set()
     for item in covered.items:
-        component = item.value, frozenset(item.params.items())
-        if type(item.value) is not str or component in seen:
-            raise ValueError(f"{item}: expected text, and once")
-        seen.add(component)
+        name = str(item)
+        if type(item.value) is not str or name in seen:
+            raise ValueError(f"{name}: expected text, and once")
+        seen.add(name)
         value = value_of(item)
         if value is None:
-            raise ValueError(f"{item}: the message has none, or it cannot be covered")
+            raise ValueError(f"{name}: the message has none, or it cannot be covered")
         if "\n" in value or "\r" in value or not value.isascii():
-            raise ValueError(f"{item}: expected ASCII without line ends")
-        lines.append(f"{item}: {value}")
+            raise ValueError(f"{name}: expected ASCII without line ends")
+        lines.append(f"{name}: {value}")
     lines.append(f'"@signature-params": {covered}')
     return "\n".join(lines).encode("ascii")
 

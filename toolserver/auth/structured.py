@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,9 @@ _BARE = re.compile(
     r"|(?P<number>-?[0-9]{1,15})(?![0-9.])"
     r"|(?P<token>[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*)"
 )
+_PARAMETER = re.compile(rf"; *(?P<key>{_KEY.pattern})(?:=(?:{_BARE.pattern}))?")
+#: A list of names without parameters, as most are.
+_NAMES = re.compile(r'\("[a-z0-9@-]+"(?: "[a-z0-9@-]+")*\)')
 _SPACES = re.compile(r" *")
 _COMMA = re.compile(r"[ \t]*,[ \t]*")
 
@@ -112,6 +116,8 @@ def parse_dictionary(text: str) -> dict[str, Item | InnerList]:
         key = reader.key(members)
         if not reader.skip("="):
             members[key] = Item(True, reader.parameters())
+        elif (names := reader.take(_NAMES)) is not None:
+            members[key] = InnerList(_items(names[0]), reader.parameters())
         elif reader.skip("("):
             members[key] = reader.inner_list()
         else:
@@ -165,26 +171,38 @@ class _Reader:
 
     def parameters(self) -> Parameters:
         params: dict[str, BareItem] = {}
-        while self.skip(";"):
-            self.take(_SPACES)
-            key = self.key(params)
-            params[key] = self._bare() if self.skip("=") else True
+        while (found := self.take(_PARAMETER)) is not None:
+            key = found["key"]
+            if key in params:
+                raise ValueError(f"{key!r} occurs twice")
+            params[key] = _value(found) if found.lastgroup != "key" else True
         return params
 
     def _bare(self) -> BareItem:
         found = self.take(_BARE)
         if found is None:
             raise self.error("an item")
-        match found.lastgroup:
-            case "text":
-                return re.sub(r"\\(.)", r"\1", found["text"])
-            case "octets":
-                try:
-                    return base64.b64decode(found["octets"], validate=True)
-                except binascii.Error as error:
-                    raise ValueError("malformed base64") from error
-            case "truth":
-                return found["truth"] == "1"
-            case "number":
-                return int(found["number"])
-        return Token(found["token"])
+        return _value(found)
+
+
+def _value(found: re.Match[str]) -> BareItem:
+    match found.lastgroup:
+        case "text":
+            text = found["text"]
+            return re.sub(r"\\(.)", r"\1", text) if "\\" in text else text
+        case "octets":
+            try:
+                return base64.b64decode(found["octets"], validate=True)
+            except binascii.Error as error:
+                raise ValueError("malformed base64") from error
+        case "truth":
+            return found["truth"] == "1"
+        case "number":
+            return int(found["number"])
+    return Token(found["token"])
+
+
+@functools.lru_cache(256)
+def _items(names: str) -> tuple[Item, ...]:
+    """The items of a list of names; most senders use the same one again and again."""
+    return tuple(Item(name) for name in names[2:-2].split('" "'))
