@@ -18,6 +18,8 @@ from .conftest import ask, run, status
         (["shop.orders.place", "item=book", "count=3"], "3 book\n"),
         (["shop.orders.place", "item=a=b"], "1 a=b\n"),
         (["shop.orders.place", '"3"'], "1 3\n"),
+        (["shop.orders.place", "NaN"], "1 NaN\n"),
+        (["shop.orders.place", "-Infinity"], "1 -Infinity\n"),
         (["shop.orders.place", "book", "--json"], '"1 book"\n'),
         (["shop.orders.place", "--protocol", "RPC2", "book", "2"], "2 book\n"),
         (["shop.orders.place", "--protocol", "rest", "item=book"], "1 book\n"),

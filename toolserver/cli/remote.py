@@ -97,9 +97,12 @@ def tools(
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        # Python reads NaN and the like as numbers, which JSON does not have.
+        json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):
         return text
+    return value
 
 
 def _plain(value: Any) -> Any:
