@@ -219,6 +219,50 @@ def test_a_part_that_can_never_become_a_head_is_refused_at_once(part):
         HeadParser(Limits()).find(part)
 
 
+class _Counting(HeadParser):
+    whole = 0
+
+    def _check_part(self, data: bytes) -> None:
+        self.whole += 1
+        super()._check_part(data)
+
+
+def find_by_bytes(parser: HeadParser, data: bytes, *, remembers: bool) -> object:
+    """What comes of a head that arrives byte by byte, and where."""
+    checked = 0
+    for size in range(1, len(data) + 1):
+        part = data[:size]
+        try:
+            end = parser.find(part, checked)
+        except Refused as refused:
+            return size, refused.status, refused.message
+        if end >= 0:
+            return end
+        if remembers:
+            checked = max(0, part.rfind(b"\r\n") + 2)
+    return None
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\r\n", b"\r", b"\n", b"A: ", b"b" * 60, b"\0", b"\t", b"x"]),
+        max_size=30,
+    ).map(b"".join)
+)
+def test_heads_byte_by_byte_are_judged_as_if_read_anew_each_time(fields):
+    parser = HeadParser(Limits(header_field=100, headers_size=400, headers_count=5))
+    data = b"GET / HTTP/1.1\r\nHost: a\r\n" + fields
+    expected = find_by_bytes(parser, data, remembers=False)
+    assert find_by_bytes(parser, data, remembers=True) == expected
+
+
+def test_a_head_byte_by_byte_is_not_read_anew_each_time():
+    parser = _Counting(Limits())
+    data = head(fields=b"X: " + b"a" * 1000 + b"\r\nY: " + b"b" * 1000 + b"\r\n")
+    assert find_by_bytes(parser, data, remembers=True) == len(data)
+    assert parser.whole < 60
+
+
 @pytest.mark.parametrize(
     ("data", "path", "query", "host"),
     [

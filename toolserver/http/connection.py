@@ -84,6 +84,7 @@ class Connection(ClosingStream):
     __slots__ = (
         "_body",
         "_buffer",
+        "_checked",
         "_decoder",
         "_exchange",
         "_head",
@@ -101,6 +102,8 @@ class Connection(ClosingStream):
         self.peer_port = peer_port
         self.requests = 0
         self._buffer = b""
+        # Where the last line of a head began that is here in part.
+        self._checked = 0
         self._decoder: Decoder | None = None
         # While a small body is collected: the head that it belongs to.
         self._head: Head | None = None
@@ -229,9 +232,11 @@ class Connection(ClosingStream):
             # RFC 9112, section 2.2: empty lines before a request are ignored.
             if data[:2] == b"\r\n":
                 data = _without_empty_lines(data)
-            end = parser.find(data) if data else -1
+            checked = self._checked if self.state == HEAD else 0
+            end = parser.find(data, checked) if data else -1
             if end < 0:
                 self._buffer = data
+                self._checked = max(0, data.rfind(b"\r\n") + 2)
                 if data and self.state != HEAD:
                     self.state = HEAD
                     self._since = self._server.clock

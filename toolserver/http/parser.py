@@ -121,11 +121,13 @@ class HeadParser:
         #: The parsed head of exactly these bytes, if it is kept.
         self.cached = self._heads.get
 
-    def find(self, data: bytes) -> int:
+    def find(self, data: bytes, checked: int = 0) -> int:
         """Find the end of the head at the start of the data.
 
         Args:
             data: What has arrived, without empty lines in front.
+            checked: Where the last line began when less of this data was found
+                incomplete; it is not all checked again then.
 
         Returns:
             The size of the head with the empty line that ends it, or -1 where it
@@ -136,7 +138,10 @@ class HeadParser:
         """
         end = data.find(b"\r\n\r\n") + 4
         if end == 3:
-            self._check_part(data)
+            if not checked or b"\r\n" in data[checked:]:
+                self._check_part(data)
+            else:
+                self._check_last_line(data, checked)
             return -1
         return end
 
@@ -198,6 +203,17 @@ class HeadParser:
             raise _too_many_headers(limits)
         _check_fields(data[line + 2 : size], limits)
         _check_bytes(data[:size])
+
+    def _check_last_line(self, data: bytes, start: int) -> None:
+        """Check what goes on in a line that is not the first and has not ended."""
+        limits = self._limits
+        size = len(data) - data.endswith(b"\r")
+        first = data.find(b"\r\n")
+        if size - first - 2 > limits.headers_size + 2:
+            raise _headers_too_large(limits)
+        line = data[start:size]
+        _check_fields(line, limits)
+        _check_bytes(line)
 
 
 def _request_line_too_long(limits: Limits) -> Refused:
