@@ -12,7 +12,6 @@ import datetime
 import decimal
 import enum
 import inspect
-import types
 import typing
 import uuid
 from typing import Any
@@ -20,7 +19,21 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-__all__ = ["Field", "Kind", "Type", "is_native"]
+from toolserver.hints import (
+    QUALIFIERS,
+    is_bound,
+    is_hashable,
+    is_named_tuple,
+    is_native,
+    is_record,
+    is_union,
+    name_of,
+    with_bounds,
+    without_annotations,
+)
+from toolserver.recordmembers import members_of
+
+__all__ = ["Field", "Kind", "Type"]
 
 
 class Kind(enum.Enum):
@@ -96,12 +109,6 @@ _EXACT: dict[Kind, type] = {
     Kind.TIMEDELTA: datetime.timedelta,
     Kind.UUID: uuid.UUID,
 }
-_QUALIFIERS = (typing.Required, typing.NotRequired, typing.Final)
-#: What bounds the values of a type, of all that may be annotated to it.
-_BOUNDS = (
-    *("ge", "gt", "le", "lt", "multiple_of"),
-    *("min_length", "max_length", "pattern", "tz"),
-)
 #: What has the bounds that a kind may have.
 _PLAIN: dict[Kind, type] = {
     Kind.DECIMAL: float,
@@ -194,19 +201,19 @@ class Type:
         self.variadic = False
         self.nullable = False
         self.exact: type | None = None
-        while typing.get_origin(hint) in _QUALIFIERS:
+        while typing.get_origin(hint) in QUALIFIERS:
             # Said of a member, not of its type.
             (hint,) = typing.get_args(hint)
-        bare, notes = _without_annotations(hint)
-        bounds = tuple(note for note in notes if _is_bound(note))
-        if bounds and _is_union(bare) and not is_native(hint):
+        bare, notes = without_annotations(hint)
+        bounds = tuple(note for note in notes if is_bound(note))
+        if bounds and is_union(bare) and not is_native(hint):
             # Bounds of a union are those of its choices.
-            hint = bare = _with_bounds(bare, bounds)
+            hint = bare = with_bounds(bare, bounds)
             notes, bounds = (), ()
         self.hint = hint
         self.bare = bare
         self.bounds: tuple[msgspec.Meta, ...] = bounds
-        if _is_union(bare):
+        if is_union(bare):
             self._init_union(bare)
         else:
             self._init_single(bare, typing.get_origin(bare))
@@ -238,22 +245,22 @@ class Type:
             self.name = " | ".join(names)
 
     def _init_single(self, hint: Any, origin: Any) -> None:
-        self.name = _name_of(hint)
+        self.name = name_of(hint)
         if origin is typing.Literal:
             self.kind = Kind.LITERAL
             self.values = typing.get_args(hint)
             self.name = " | ".join(map(repr, self.values))
-        elif _is_hashable(hint) and hint in _SCALARS:
+        elif is_hashable(hint) and hint in _SCALARS:
             self.kind = _SCALARS[hint]
         elif (origin or hint) in _CONTAINERS:
             self._init_container(origin or hint, typing.get_args(hint))
         elif isinstance(hint, type) and issubclass(hint, enum.Enum):
             self.kind = Kind.ENUM
             self.values = tuple(member.value for member in hint)
-        elif _is_named_tuple(origin or hint):
+        elif is_named_tuple(origin or hint):
             # On the wire an array, as msgspec has it.
             self.kind = Kind.TUPLE
-        elif _is_record(origin or hint):
+        elif is_record(origin or hint):
             self.kind = Kind.RECORD
         elif isinstance(hint, typing.TypeVar):
             self.kind = Kind.ANY
@@ -273,7 +280,7 @@ class Type:
         if self.items:
             inner = ", ".join(item.name for item in self.items)
             dots = ", ..." if self.variadic else ""
-            self.name = f"{_name_of(container)}[{inner}{dots}]"
+            self.name = f"{name_of(container)}[{inner}{dots}]"
 
     def __repr__(self) -> str:
         return f"<Type {self.name}>"
@@ -286,7 +293,7 @@ class Type:
     @property
     def places(self) -> tuple[Field, ...]:
         """The elements of a named tuple; empty for other kinds, also other tuples."""
-        is_named = _is_named_tuple(typing.get_origin(self.bare) or self.bare)
+        is_named = is_named_tuple(typing.get_origin(self.bare) or self.bare)
         return self._read_fields() if is_named else ()
 
     @property
@@ -317,52 +324,21 @@ class Type:
     def _read_fields(self) -> tuple[Field, ...]:
         # Read late, because a record may contain itself.
         if self._fields is None:
-            key = self.bare if _is_hashable(self.bare) else id(self)
+            key = self.bare if is_hashable(self.bare) else id(self)
             found = self._records.get(key)
             if found is None:
-                found = self._records[key] = _fields_of(self.bare, self._records)
+                found = self._records[key] = tuple(
+                    Field(
+                        member.name,
+                        Type(member.hint, self._records),
+                        member.required,
+                        member.default,
+                        member.attribute,
+                    )
+                    for member in members_of(self.bare)
+                )
             self._fields = found
         return self._fields
-
-
-def _is_hashable(hint: Any) -> bool:
-    try:
-        hash(hint)
-    except TypeError:
-        return False
-    return True
-
-
-def _without_annotations(hint: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
-    """The hint inside `Annotated`, `Required` and the like; what is annotated."""
-    found: list[msgspec.Meta] = []
-    while True:
-        origin = typing.get_origin(hint)
-        if origin is typing.Annotated:
-            hint, *notes = typing.get_args(hint)
-            found[:0] = [note for note in notes if isinstance(note, msgspec.Meta)]
-        elif origin in _QUALIFIERS:
-            (hint,) = typing.get_args(hint)
-        elif isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        else:
-            return hint, tuple(found)
-
-
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType)
-
-
-def _is_bound(note: msgspec.Meta) -> bool:
-    return any(getattr(note, name) is not None for name in _BOUNDS)
-
-
-def _with_bounds(union: Any, bounds: tuple[msgspec.Meta, ...]) -> Any:
-    choices = [
-        choice if choice is type(None) else typing.Annotated[(choice, *bounds)]
-        for choice in typing.get_args(union)
-    ]
-    return typing.Union[tuple(choices)]  # noqa: UP007  # made at run time
 
 
 def _check_bounds(type_: Type) -> None:
@@ -392,110 +368,3 @@ def _can_be_hashed(type_: Type) -> bool:
         case Kind.RECORD if issubclass(cls, msgspec.Struct):
             return cls.__struct_config__.frozen or not cls.__struct_config__.eq
     return cls.__hash__ is not None
-
-
-def _name_of(hint: Any) -> str:
-    if hint is Any or hint is object:
-        return "Any"
-    if hint is None or hint is type(None):
-        return "None"
-    if isinstance(hint, type) and typing.get_origin(hint) is None:
-        return hint.__name__
-    name = getattr(hint, "__name__", None) or str(hint)
-    args = typing.get_args(hint)
-    return f"{name}[{', '.join(map(_name_of, args))}]" if args else str(name)
-
-
-def _is_record(hint: Any) -> bool:
-    return isinstance(hint, type) and (
-        dataclasses.is_dataclass(hint)
-        or issubclass(hint, msgspec.Struct)
-        or typing.is_typeddict(hint)
-    )
-
-
-def _is_named_tuple(hint: Any) -> bool:
-    return (
-        isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
-    )
-
-
-def is_native(hint: Any) -> bool:
-    """Whether msgspec converts to a hint by itself.
-
-    Args:
-        hint: A type hint.
-    """
-    try:
-        msgspec.json.Decoder(hint)
-    except TypeError:
-        return False
-    return True
-
-
-def _filled(hint: Any, arguments: dict[Any, Any]) -> Any:
-    """A hint with the type variables of a generic class filled in."""
-    if isinstance(hint, typing.TypeVar):
-        return arguments.get(hint, hint)
-    variables = getattr(hint, "__parameters__", ())
-    if isinstance(hint, type) or not variables:
-        return hint
-    return hint[tuple(arguments.get(variable, variable) for variable in variables)]
-
-
-def _fields_of(hint: Any, records: dict[Any, tuple[Field, ...]]) -> tuple[Field, ...]:
-    """The members of a record, or of a named tuple."""
-    record = typing.get_origin(hint) or hint
-    hints = typing.get_type_hints(record, include_extras=True)
-    arguments = dict(
-        zip(getattr(record, "__parameters__", ()), typing.get_args(hint), strict=False)
-    )
-    if arguments:
-        hints = {name: _filled(member, arguments) for name, member in hints.items()}
-    empty = inspect.Parameter.empty
-    if issubclass(record, msgspec.Struct):
-        return tuple(
-            Field(
-                info.encode_name,
-                Type(hints[info.name], records),
-                info.required,
-                empty if info.default is msgspec.NODEFAULT else info.default,
-                info.name,
-            )
-            for info in msgspec.structs.fields(record)
-        )
-    if dataclasses.is_dataclass(record):
-        missing = dataclasses.MISSING
-        return tuple(
-            Field(
-                info.name,
-                Type(hints[info.name], records),
-                info.default is missing and info.default_factory is missing,
-                empty if info.default is missing else info.default,
-            )
-            for info in dataclasses.fields(record)
-            if info.init
-        )
-    if _is_named_tuple(record):
-        defaults = record._field_defaults
-        return tuple(
-            Field(
-                name,
-                Type(hints.get(name, Any), records),
-                name not in defaults,
-                defaults.get(name, empty),
-            )
-            for name in record._fields
-        )
-    return tuple(
-        Field(name, Type(member, records), _is_required(record, name, member))
-        for name, member in hints.items()
-    )
-
-
-def _is_required(record: Any, name: str, member: Any) -> bool:
-    # Where annotations are kept as text, Python does not see the qualifiers in them.
-    qualifier = typing.get_origin(member)
-    if qualifier in (typing.Required, typing.NotRequired):
-        return qualifier is typing.Required
-    return name in record.__required_keys__
