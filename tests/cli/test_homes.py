@@ -156,4 +156,5 @@ def test_completion():
         "start",
         "stop",
         "status",
+        "stubs",
     ]
