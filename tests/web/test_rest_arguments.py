@@ -155,6 +155,17 @@ def answer():
             ['[{"shape":{"radius":1}}]'],
             "[Drawing(shape=Circle(radius=1.0), drawn=None)]",
         ),
+        (
+            "drawings",
+            ['{"shape":{"radius":1}}', '{"shape":{"side":2}}'],
+            "[Drawing(shape=Circle(radius=1.0), drawn=None), "
+            "Drawing(shape=Square(side=2.0), drawn=None)]",
+        ),
+        (
+            "drawings",
+            ['{"shape":{"radius":1}}'],
+            "[Drawing(shape=Circle(radius=1.0), drawn=None)]",
+        ),
         ("pair", ["2026-01-02", "3"], "(datetime.date(2026, 1, 2), 3)"),
         ("pair", ['["2026-01-02",3]'], "(datetime.date(2026, 1, 2), 3)"),
         ("dates", ['{"a":"2026-01-02"}'], "{'a': datetime.date(2026, 1, 2)}"),
@@ -178,6 +189,9 @@ def test_texts_become_values(answer, method, values, got):
         ("/echo/drawing", "v={", "v: expected Drawing as JSON"),
         ("/echo/drawing", 'v={"shape":{}}', "v.shape.radius: missing"),
         ("/echo/drawing", "v=x", "v: expected Drawing, got str 'x'"),
+        ("/echo/drawings", 'v={"shape":[1&v=2]}', "v[0]: expected Drawing"),
+        ("/echo/drawings", "v={}&v={}", "v[0].shape: missing"),
+        ("/echo/drawings", "v={&v={}", "v: expected Drawing as JSON, each time"),
         ("/echo/number_or_text", "v=1&v=2", "v: given 2 times, expected once"),
         ("/echo/text/%ff", "", "path: element 1 is not UTF-8"),
         ("/echo/parsed", "v=1", "number: missing in the query"),

@@ -27,6 +27,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SEQUENCES = (Kind.LIST, Kind.SET, Kind.TUPLE)
 #: Kinds whose values a text gives as JSON.
 _STRUCTURED = frozenset({*_SEQUENCES, Kind.MAP, Kind.RECORD, Kind.UNION})
+_OBJECTS = frozenset({Kind.MAP, Kind.RECORD})
 
 
 class UnsupportedMediaType(ToolserverError):
@@ -147,6 +148,8 @@ def _from_text(type_: Type, values: list[str], name: str, limits: Limits) -> Any
         found = _from_json(type_, values[0], name, limits)
         if found is not None:
             return found
+    if _are_objects(type_, values):
+        return _objects_from_json(type_, values, name, limits)
     if kind in _SEQUENCES or (len(values) > 1 and _has_sequence(type_)):
         return convert(type_, values, name, lax=True)
     if len(values) > 1:
@@ -171,6 +174,35 @@ def _from_json(type_: Type, text: str, name: str, limits: Limits) -> Any:
             raise InvalidParams(f"{name}: expected {type_.name} as JSON") from None
         return None
     return value
+
+
+def _objects_from_json(
+    type_: Type, values: list[str], name: str, limits: Limits
+) -> list[Any]:
+    """The elements of a sequence, each of which a text gives as JSON."""
+    # As one text, so that they share one bound.
+    text = f"[{','.join(values)}]"
+    try:
+        found: list[Any] = strictjson.decode(
+            text.encode(), max_depth=limits.json_depth, max_values=limits.json_values
+        )
+    except (ToolserverError, UnicodeEncodeError):
+        found = []
+    if len(found) != len(values):
+        raise InvalidParams(
+            f"{name}: expected {type_.items[0].name} as JSON, each time"
+        )
+    return found
+
+
+def _are_objects(type_: Type, values: list[str]) -> bool:
+    """Whether texts are JSON objects of which a sequence is due."""
+    return (
+        type_.kind in _SEQUENCES
+        and len(type_.items) == 1
+        and type_.items[0].kind in _OBJECTS
+        and all(value[:1] == "{" for value in values)
+    )
 
 
 def _has_sequence(type_: Type) -> bool:
