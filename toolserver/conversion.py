@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from toolserver.errors import InvalidParams
-from toolserver.partwise import Partwise, from_text, has_nonfinite
+from toolserver.partwise import Partwise
+from toolserver.singles import from_text, has_nonfinite
 from toolserver.types import Kind, Type
 
 __all__ = ["convert"]

@@ -11,29 +11,19 @@ with each level.
 
 from __future__ import annotations
 
-import re
 import typing
 from collections.abc import Collection, Iterable
-from decimal import Context, Decimal, InvalidOperation
-from math import isfinite
 from typing import Any
 
 import msgspec
 
 from toolserver.complaints import complain, shorten
 from toolserver.errors import InvalidParams
+from toolserver.singles import convert_single, has_nonfinite
 from toolserver.types import Field, Kind, Type
 
-__all__ = ["Partwise", "from_text", "has_nonfinite"]
+__all__ = ["Partwise"]
 
-_TRUE = frozenset({"true", "1", "on", "yes"})
-_FALSE = frozenset({"false", "0", "off", "no"})
-#: What Python reads as a number without being one, however it is spaced.
-_NONFINITE = re.compile(r"[\s_+-]*(?:s_*)?(?:n_*a_*n|i_*n_*f)", re.IGNORECASE)
-#: Floats beyond this cannot tell an integer from the next one (RFC 8259, section 6).
-_MAX_EXACT = 2**53
-#: Kinds whose integers may be sent as floats without a fraction.
-_FROM_FLOAT = frozenset({Kind.INT, Kind.ENUM, Kind.LITERAL})
 _CONTAINERS = frozenset(
     {Kind.LIST, Kind.SET, Kind.TUPLE, Kind.MAP, Kind.RECORD, Kind.UNION}
 )
@@ -41,44 +31,6 @@ _ANYTHING = Type(Any)
 _SEQUENCES = (list, tuple, set, frozenset)
 #: Characters of what the choices of a union have to say together.
 _MAX_COMPLAINT = 1000
-#: Enough digits to divide what may be asked to be a multiple.
-_DIVISION = Context(prec=4300)
-
-
-def from_text(type_: Type, value: Any) -> Any:
-    """What HTML forms and query strings mean by a text.
-
-    Args:
-        type_: What the text stands for.
-        value: The text; anything else is left as it is.
-
-    Returns:
-        None or a truth value if the text says so, else the value.
-    """
-    if not isinstance(value, str):
-        return value
-    if value == "" and type_.nullable and type_.kind is not Kind.STR:
-        return None
-    if type_.kind is Kind.BOOL:
-        word = value.lower()
-        return True if word in _TRUE else False if word in _FALSE else value
-    return value
-
-
-def has_nonfinite(value: Any) -> bool:
-    """Whether some text in a value could be read as NaN or as infinite.
-
-    JSON and XML-RPC have no such numbers, and comparisons with NaN pass no check.
-
-    Args:
-        value: What arrived.
-    """
-    kind = value.__class__
-    if kind is str:
-        return _NONFINITE.match(value) is not None
-    if kind is dict:
-        return any(map(has_nonfinite, value)) or any(map(has_nonfinite, value.values()))
-    return kind in _SEQUENCES and any(map(has_nonfinite, value))
 
 
 class Partwise:
@@ -117,7 +69,7 @@ class Partwise:
         if type_.kind is Kind.ANY:
             return value
         if type_.kind not in _CONTAINERS:
-            return self._convert_single(type_, value, path)
+            return convert_single(type_, value, path, lax=self._lax)
         if not self._unions or value.__class__ not in (dict, list):
             return self._convert_container(type_, value, path, refused)
         key = id(value), id(type_)
@@ -132,36 +84,6 @@ class Partwise:
         if message is not None:
             raise InvalidParams(message)
         return found
-
-    def _convert_single(self, type_: Type, value: Any, path: str) -> Any:
-        kind = type_.kind
-        if self._lax:
-            value = from_text(type_, value)
-            if value is None and type_.nullable:
-                return None
-        if kind in _FROM_FLOAT and _is_integer(value):
-            value = int(value)
-        if kind in (Kind.ENUM, Kind.LITERAL):
-            # msgspec knows no choices of values that differ in type.
-            for choice in type_.values:
-                if choice.__class__ is value.__class__ and choice == value:
-                    return type_.bare(value) if kind is Kind.ENUM else value
-        has_class = kind in (Kind.ENUM, Kind.OBJECT) and isinstance(type_.bare, type)
-        if has_class and isinstance(value, type_.bare):
-            return value
-        reason = ""
-        if type_.native or (kind is Kind.DECIMAL and type_.bounds):
-            hint = type_.hint if type_.native else Decimal
-            try:
-                found = msgspec.convert(value, hint, strict=not self._lax)
-            except (msgspec.ValidationError, RecursionError) as error:
-                reason = str(error)
-            else:
-                if not type_.native:
-                    reason = _broken_bound(found, type_.bounds)
-                if not reason and (not isinstance(value, str) or _is_finite(found)):
-                    return found
-        raise InvalidParams(f"{path}: {complain(type_, value, reason)}")
 
     def _convert_container(
         self, type_: Type, value: Any, path: str, refused: bool
@@ -318,41 +240,6 @@ class Partwise:
                 text = complain(type_, value, str(error))
                 raise InvalidParams(f"{path}: {text}") from error
         return found
-
-
-def _is_integer(value: Any) -> bool:
-    # JSON Schema 2020-12, section 4.2.3: 1.0 is an integer.
-    return value.__class__ is float and value.is_integer() and abs(value) <= _MAX_EXACT
-
-
-def _is_finite(number: Any) -> bool:
-    if isinstance(number, Decimal):
-        return number.is_finite()
-    return not isinstance(number, float) or isfinite(number)
-
-
-def _broken_bound(number: Decimal, bounds: Iterable[msgspec.Meta]) -> str:
-    """Which bound a number breaks, as msgspec would say it; empty for none."""
-    if not number.is_finite():
-        return ""
-    for meta in bounds:
-        # The digits that were written are meant, not the float next to them.
-        if meta.ge is not None and number < Decimal(str(meta.ge)):
-            return f"Expected `Decimal` >= {meta.ge}"
-        if meta.gt is not None and number <= Decimal(str(meta.gt)):
-            return f"Expected `Decimal` > {meta.gt}"
-        if meta.le is not None and number > Decimal(str(meta.le)):
-            return f"Expected `Decimal` <= {meta.le}"
-        if meta.lt is not None and number >= Decimal(str(meta.lt)):
-            return f"Expected `Decimal` < {meta.lt}"
-        if meta.multiple_of is not None:
-            try:
-                rest = _DIVISION.remainder(number, Decimal(str(meta.multiple_of)))
-            except InvalidOperation:
-                rest = number
-            if rest:
-                return f"Expected `Decimal` that's a multiple of {meta.multiple_of}"
-    return ""
 
 
 def _as_mapping(value: Any) -> dict[Any, Any] | None:
