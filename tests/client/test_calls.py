@@ -12,8 +12,10 @@ from tests.sample import Color, Compact, Faults, Line, Order, OutOfStock, Point,
 from toolserver import (
     CRAMSettings,
     CRAMTool,
+    FactoryTool,
     OnlyRPCCRAMTool,
     StandardTool,
+    TransientTool,
     errors,
     expose,
     register,
@@ -313,3 +315,34 @@ def test_challenges_are_answered_with_the_secret(protocol):
             remote.get_tool("sample.guarded", secret="wrong").add(1)
         with pytest.raises(errors.Unauthenticated):
             remote.get_tool("sample.guarded").add(1)
+
+
+class Page(TransientTool):
+    def rename(self, title: str, draft: bool = False) -> str:
+        return f"{self.key}: {title}{' (draft)' if draft else ''}"
+
+
+@register("sample.pages")
+class Pages(FactoryTool):
+    children = (Page,)
+
+    def child_exists(self, key: str) -> bool:
+        return key.startswith("p")
+
+
+@pytest.mark.parametrize("protocol", OPEN)
+def test_tools_that_factories_make(protocol, monkeypatch):
+    monkeypatch.setattr("toolserver.client.remote._MOST_DESCRIBED", 3)
+    with serve(Pages) as server:
+        remote = server.remote(protocol)
+        pages = remote.get_tool("sample.pages")
+        for number in range(6):
+            page = pages[f"p{number}"]
+            assert page.rename("x", draft=True) == f"p{number}: x (draft)"
+        assert remote.get_tool("sample.pages.p1").rename("y") == "p1: y"
+        assert pages.p7.rename("z") == "p7: z"
+        assert "rename" in dir(pages["p1"])
+        with pytest.raises(errors.ToolserverError):
+            pages["q"].rename("x")
+        with pytest.raises(TypeError, match="key: got 1"):
+            pages[1]

@@ -35,6 +35,8 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 _LIMITS = Limits(xml_depth=256, xml_elements=2_000_000)
 #: Methods of the server's own that change nothing.
 _SAFE = "system."
+#: Tools whose descriptions are kept.
+_MOST_DESCRIBED = 1000
 
 _CODECS: dict[str, Callable[[], Codec]] = {
     "JSONRPC": JSONRPCCodec,
@@ -272,6 +274,9 @@ class RemoteToolserver:
             known = read_description(self.describe(namespace))
         except ValueError as error:
             raise AnswerError(str(error), url=self.url, status=200) from error
+        if len(self._described) >= _MOST_DESCRIBED:
+            # Of what factories make there may be any number.
+            self._described.clear()
         self._described[namespace] = known
         return known
 
