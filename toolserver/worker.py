@@ -133,6 +133,7 @@ class Worker:
             limits=self.settings.limits,
             body_limit=app.body_limit,
             on_reply=self._access_log,
+            on_failure=app.fail,
             tls=server_context(self.settings.server, self.home.path),
         )
         # The port is taken before the tools are touched: a second server that is

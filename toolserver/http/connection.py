@@ -383,7 +383,7 @@ class Connection(ClosingStream):
             return False
         server = self._server
         body = exchange.body
-        exchange.run(server.handler, server.on_reply)
+        exchange.run(server.handler, server.on_reply, server.on_failure)
         self._exchange = None
         if body is not None:
             server.uploads.discard(self)

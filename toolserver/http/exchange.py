@@ -135,6 +135,7 @@ class Exchange:
         self,
         handler: Handler,
         on_reply: Callable[[Request, int, int, float], None] | None = None,
+        on_failure: Handler | None = None,
     ) -> None:
         """Run the handler and send its answer to the end.
 
@@ -143,6 +144,7 @@ class Exchange:
         Args:
             handler: Answers the request.
             on_reply: Is told of the answer, for the access log.
+            on_failure: Answers where the handler failed or gave what cannot be sent.
         """
         begin = time.perf_counter() if on_reply is not None else 0.0
         try:
@@ -158,7 +160,7 @@ class Exchange:
             get_hub().handle_system_error(type(error), error)
         except BaseException:
             log.exception("%r: the handler failed", self.request)
-            self._fail()
+            self._fail(on_failure)
         self._wire = None
         if on_reply is not None:
             try:
@@ -353,11 +355,20 @@ class Exchange:
         """Whether only a reset tells the client that the answer is incomplete."""
         return self.broken and self._framing == _UNTIL_CLOSE
 
-    def _fail(self) -> None:
+    def _fail(self, on_failure: Handler | None) -> None:
         if self.started:
             self.broken = True
-        else:
-            self._send_plain(500, "internal error")
+            return
+        if on_failure is not None:
+            try:
+                self._send(on_failure(self.request))
+            except ClientGone:
+                self.broken = True
+            except Exception:
+                log.exception("%r: nor can the failure be told", self.request)
+            if self.started:
+                return
+        self._send_plain(500, "internal error")
 
     def _refuse(self, refused: Refused) -> None:
         if self.started:

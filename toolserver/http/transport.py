@@ -64,6 +64,8 @@ class HTTPServer:
         body_limit: Asked when a request's body passes ``limits.body``: how many
             bytes the body of this request may have.
         on_reply: Told after each answer: request, status, bytes of the body, seconds.
+        on_failure: Answers, with bytes, where the handler failed or gave an answer
+            that cannot be sent; by default a sentence does.
         tls: Certificate and key; turns TLS on.
         exempt: Which peer addresses may open any number of connections.
 
@@ -85,6 +87,7 @@ class HTTPServer:
         limits: Limits,
         body_limit: Callable[[Request], int] | None = None,
         on_reply: Callable[[Request, int, int, float], None] | None = None,
+        on_failure: Handler | None = None,
         tls: ssl.SSLContext | None = None,
         exempt: Callable[[str], bool] = is_local,
     ) -> None:
@@ -93,6 +96,7 @@ class HTTPServer:
         self.limits = limits
         self.body_limit = body_limit
         self.on_reply = on_reply
+        self.on_failure = on_failure
         self.parser = HeadParser(limits)
         self.heads = ReplyHeads()
         self.pool = Pool(settings.max_workers, settings.max_waiting, limits.pipelined)

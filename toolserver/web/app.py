@@ -19,11 +19,12 @@ import re
 from toolserver.auth.access import Access
 from toolserver.calls import Call
 from toolserver.chains import Chains
-from toolserver.contexts import Context, bind
+from toolserver.contexts import Context, bind, request_id_text
 from toolserver.dispatcher import run_validators
 from toolserver.errors import (
     AlreadyDone,
     InternalError,
+    InvalidRequest,
     NotFound,
     ToolserverError,
 )
@@ -42,6 +43,12 @@ __all__ = ["App"]
 log = logging.getLogger("toolserver.web")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class UnknownCoding(InvalidRequest):
+    """The body is compressed."""
+
+    status = 415
 
 
 class App:
@@ -125,6 +132,19 @@ class App:
             seal = request.notes.pop("seal", None)
             return response if seal is None else seal(response)
 
+    def fail(self, request: Request) -> Response:
+        """Answer for an answer that cannot be sent, such as one of an unknown status.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The problem, with a reference to the log.
+        """
+        reference = request_id_text(request.notes.get("number", ""))
+        log.error("internal error, reference %s: %r, see above", reference, request)
+        return self._rest.problem(request, InternalError(reference))
+
     def _answer(self, request: Request, context: Context) -> Response:
         notes = request.notes
         if self._proxies is not None:
@@ -151,8 +171,15 @@ class App:
             if mount is not None:
                 context.protocol = "WSGI"
                 return self._gateway.answer(request, mount)
+        if request.content:
+            coding = request.headers.get("content-encoding")
+            if coding is not None and coding.lower() != "identity":
+                return self._without_coding(request)
         path = request.path
         first, _, rest = path[1:].partition("/")
+        if not first and path == "*":
+            # RFC 9110, section 9.3.7: a question to the server itself.
+            return Response(status=204)
         if first in self._prefixes:
             context.protocol = first
             namespace = rest.strip("/").replace("/", ".")
@@ -172,6 +199,13 @@ class App:
         if path == "/" and self._start and request.method in ("GET", "HEAD"):
             return redirect(self._start)
         raise NotFound(f"nothing here: {path!r}")
+
+    def _without_coding(self, request: Request) -> Response:
+        error = UnknownCoding("content-encoding: expected a body as it is")
+        response = self._rest.problem(request, error)
+        # RFC 9110, section 15.5.16: so the client learns what would be taken.
+        response.headers.append(("Accept-Encoding", "identity"))
+        return response
 
     def _check_file(self, request: Request, context: Context) -> None:
         """Ask the nearest tool whether the file below it may be had."""

@@ -61,4 +61,7 @@ def _name(authority: str) -> str:
     """The name in an authority, without user and port, in lower case."""
     host = authority.rpartition("@")[2].lower()
     name, colon, port = host.rpartition(":")
-    return name if colon and (port.isdigit() or not port) else host
+    if not colon or not (port.isdigit() or not port):
+        name = host
+    # A name that ends with a dot is the same name (RFC 3986, section 3.2.2).
+    return name.removesuffix(".")
