@@ -12,11 +12,13 @@ from toolserver import loader
 from toolserver.assembly import assemble
 from toolserver.auth.access import Access
 from toolserver.auth.base import registered as authenticators
+from toolserver.builtin.api import API
 from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
 from toolserver.declarations import Declaration, declared
 from toolserver.dispatcher import Dispatcher
+from toolserver.endpoints import INDEX, endpoints_of
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.http.certificates import server_context
@@ -104,10 +106,13 @@ class Worker:
         """What to show of the server when it has started: labels and addresses."""
         base = self.url.rstrip("/")
         rpc, gateway = self._assembly.rpc, self._assembly.gateway
-        found = [
+        pages = self.registry.of_class(API)
+        found = [("API", base + pages.path)] if pages is not None else []
+        found += [
             (entry.namespace or "/", base + entry.path)
             for entry in sorted(self.registry, key=lambda entry: entry.namespace)
-            if not entry.is_builtin
+            # What answers nothing there is found among the pages.
+            if not entry.is_builtin and (pages is None or endpoints_of(entry, INDEX))
         ]
         protocols = [(prefix, f"{base}/{prefix}") for prefix in rpc.prefixes]
         mounted = [(mount, f"{base}{mount}/") for mount in gateway.mounts]
@@ -282,6 +287,14 @@ class Worker:
             )
         if server.debug and not loopback:
             log.warning("server.debug shows tracebacks to everybody who asks")
+        for mount in self._assembly.gateway.mounts:
+            for entry in self.registry:
+                if entry.path.startswith(f"{mount}/"):
+                    log.warning(
+                        "wsgi: the application at %s hides the tool %r over REST",
+                        mount,
+                        entry.namespace,
+                    )
 
     def _tell_started(self) -> None:
         self._access.watch()

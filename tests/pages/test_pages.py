@@ -18,6 +18,7 @@ from tests.sample import Faults, Types
 from toolserver import (
     FactoryTool,
     InternalTool,
+    OnlyRPCCRAMTool,
     Request,
     StandardTool,
     TransientTool,
@@ -99,6 +100,13 @@ class Mill(StandardTool):
     @read_only
     def look(self, where: str) -> str:
         return where
+
+    def render(self, text: str) -> str:
+        return text
+
+    @generator(render, content_type="text/html")
+    def _page(self, request, result):
+        return result
 
     @parser(look)
     def _parse(self, request):
@@ -193,6 +201,7 @@ def test_tools_and_methods_are_found_by_their_words(server):
     assert "weigh" in text
     assert "shred" not in text
     assert "sheets.a-b" not in text
+    assert "1 method in 1 tool" in text
     assert "Nothing was found." in read(server, "/API/?q=nowhere")
     assert "secret" not in text_of(read(server, "/API/?q=told")).partition(":")[2]
 
@@ -218,12 +227,41 @@ def test_a_page_tells_all_of_a_tool(server):
     assert "*more Part" in text
     assert "**options bool" in text
     assert f"PUT {server.url('/paper/mill/stock')} Bring wood." in text
-    assert f"{server.url('/paper/mill/look')} as text/html" in text
+    assert f"{server.url('/paper/mill/look')} , also as text/html" in text
     assert "secret" not in text
     assert text.index("weigh(") < text.index("shred(") < text.index("list_methods(")
     for address in ("/RPC2/paper/mill", "/JSONRPC/paper/mill", "/SOAP/paper/mill"):
         assert server.url(address) in text
     assert f'href="{server.url("/WSDL/paper.mill")}"' in page
+
+
+@register("locked")
+class Locked(OnlyRPCCRAMTool):
+    def open(self, door: str) -> str:
+        """Open it."""
+        return door
+
+
+def test_what_rest_refuses_is_not_offered():
+    settings = {"locked": {"secret": "x"}}
+    with toolserver.testing.serve(Locked, settings=settings) as server:
+        page = read(server, "/API/locked/")
+    assert server.url("/locked/") not in page
+    assert "open(token: tuple[str, str], door: str)" in text_of(page)
+    assert f'data-rpc="{server.url("/JSONRPC")}"' in page
+    found = snippets_of(page, "open")
+    assert "curl" not in found
+    assert "secret=" in found["Python, toolserver"]
+
+
+def test_copied_calls_ask_for_json_where_there_is_something_else(server):
+    page = read(server, "/API/paper.mill/")
+    assert "Accept" not in snippets_of(page, "weigh")["curl"]
+    assert "Accept: application/json" in snippets_of(page, "render")["curl"]
+    assert (
+        "'Accept': 'application/json'"
+        in snippets_of(page, "render")["Python, requests"]
+    )
 
 
 def test_types_are_explained(server):
@@ -318,7 +356,8 @@ def run(label, code):
 
 
 @pytest.mark.parametrize(
-    ("method", "expected"), [("weigh", "0.005"), ("shred", ""), ("look", "text")]
+    ("method", "expected"),
+    [("weigh", "0.005"), ("shred", ""), ("look", "text"), ("render", "text")],
 )
 def test_calls_can_be_copied(server, method, expected):
     page = read(server, "/API/paper.mill/")

@@ -220,3 +220,13 @@ def test_one_place_is_for_one_application():
 def test_what_is_no_application_cannot_be_registered(name, app, mount):
     with pytest.raises(TypeError, match="register_wsgi: got"):
         register_wsgi(name, app, mount=mount)
+
+
+def test_a_mount_that_hides_a_tool_is_told_of(caplog):
+    register_wsgi("over", lambda environ, start_response: [], mount="/sample")
+    with toolserver.testing.serve(Faults) as server:
+        urls = dict(server.worker.urls)
+    assert "the application at /sample hides the tool 'sample.faults'" in caplog.text
+    assert urls["API"].endswith("/API/")
+    # Nothing answers at its own path: it is found among the pages.
+    assert "sample.faults" not in urls

@@ -68,6 +68,8 @@ def passwd(
 def _ask(from_stdin: bool) -> str:
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
+    elif not sys.stdin.isatty():
+        raise click.UsageError("no terminal to ask at; --stdin reads the password")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     if not password:

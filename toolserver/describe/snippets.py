@@ -59,6 +59,7 @@ def snippets(
     *,
     verbs: Collection[str],
     prefixes: Collection[str],
+    is_rendered: bool = False,
 ) -> list[Snippet]:
     """Write calls of a method.
 
@@ -67,6 +68,8 @@ def snippets(
         address: Where its tool is.
         verbs: The HTTP methods for which REST takes its arguments by name.
         prefixes: Prefixes of the protocols that the server speaks.
+        is_rendered: Whether REST answers with something else than JSON to who does not
+            ask for it.
 
     Returns:
         One for each way of calling it; arguments that may be left out are.
@@ -78,11 +81,13 @@ def snippets(
     }
     found = []
     if "POST" in verbs:
-        found.append(Snippet("curl", _curl(spec, address, arguments, verbs)))
+        code = _curl(spec, address, arguments, verbs, is_rendered)
+        found.append(Snippet("curl", code))
     if "JSONRPC" in prefixes:
         found.append(Snippet("Python, toolserver", _client(spec, address, arguments)))
     if "POST" in verbs:
-        found.append(Snippet("Python, requests", _requests(spec, address, arguments)))
+        code = _requests(spec, address, arguments, is_rendered)
+        found.append(Snippet("Python, requests", code))
     if "JSONRPC" in prefixes:
         found.append(Snippet("curl, JSON-RPC", _jsonrpc(spec, address, arguments)))
     if "RPC2" in prefixes:
@@ -98,7 +103,9 @@ def _curl(
     address: Address,
     arguments: dict[str, Any],
     verbs: Collection[str],
+    is_rendered: bool,
 ) -> str:
+    accept = "-H 'Accept: application/json'" if is_rendered else ""
     url = address.url(spec.name)
     fits_query = all(isinstance(each, (str, int, float)) for each in arguments.values())
     if spec.is_read_only and fits_query and "GET" in verbs:
@@ -107,14 +114,15 @@ def _curl(
             for name, value in arguments.items()
         }
         query = f"?{urlencode(texts, quote_via=quote)}" if texts else ""
-        return f"curl {shlex.quote(url + query)}"
-    return _post(url, arguments)
+        return f"curl {accept}{' ' if accept else ''}{shlex.quote(url + query)}"
+    return _post(url, arguments, accept)
 
 
-def _post(url: str, body: Any) -> str:
+def _post(url: str, body: Any, accept: str = "") -> str:
+    further = f" {accept}" if accept else ""
     return (
         f"curl {shlex.quote(url)} \\\n"
-        "  -H 'Content-Type: application/json' \\\n"
+        f"  -H 'Content-Type: application/json'{further} \\\n"
         f"  -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
     )
 
@@ -141,9 +149,13 @@ def _client(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> st
     )
 
 
-def _requests(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
+def _requests(
+    spec: MethodSpec, address: Address, arguments: dict[str, Any], is_rendered: bool
+) -> str:
     url = address.url(spec.name)
     given = f", json={arguments!r}" if arguments else ""
+    if is_rendered:
+        given += ", headers={'Accept': 'application/json'}"
     return (
         "import requests\n\n"
         f"answer = requests.post({url!r}{given})\n"

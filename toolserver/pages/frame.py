@@ -49,7 +49,7 @@ def page(title: str, *body: Child, root: str, query: str = "") -> Response:
                     type="search",
                     name="q",
                     value=query,
-                    placeholder="Search tools and methods",
+                    placeholder="Search",
                     aria_label="Search tools and methods",
                 ),
                 html.button("Search"),

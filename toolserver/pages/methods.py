@@ -37,6 +37,9 @@ def method_section(entry: ToolEntry, spec: MethodSpec, site: Site) -> Markup:
     docformat = format_of(type(entry.tool), told)
     address = Address(site.server, entry.namespace, entry.path)
     endpoints = endpoints_of(entry, spec.name)
+    # REST has no place for tokens: it refuses all calls of a tool that asks for them.
+    if entry.tool._takes_token:
+        endpoints = {}
     verbs = [
         verb
         for verb, endpoint in endpoints.items()
@@ -66,7 +69,13 @@ def method_section(entry: ToolEntry, spec: MethodSpec, site: Site) -> Markup:
             html.summary("Call it from elsewhere"),
             (
                 (html.h4(each.label), html.pre(html.code(each.code, class_="copy")))
-                for each in snippets(spec, address, verbs=verbs, prefixes=site.prefixes)
+                for each in snippets(
+                    spec,
+                    address,
+                    verbs=verbs,
+                    prefixes=site.prefixes,
+                    is_rendered=any(each.generators for each in endpoints.values()),
+                )
             ),
         ),
         id=spec.name,
@@ -158,7 +167,7 @@ def rest_line(url: str, endpoints: Mapping[str, Endpoint]) -> Markup | None:
         html.strong(" ".join(endpoints)),
         " ",
         html.code(url),
-        f" as {', '.join(sorted(kinds - {''}))}" if kinds - {""} else None,
-        f"; {', '.join(parsed)} with arguments of its own" if parsed else None,
+        f", also as {', '.join(sorted(kinds - {''}))}" if kinds - {""} else None,
+        f"; {', '.join(parsed)} with arguments of their own" if parsed else None,
         class_="rest",
     )

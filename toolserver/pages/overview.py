@@ -37,7 +37,9 @@ def overview(
     ]
     yield html.h1("Tools")
     if words:
-        yield html.p(f"Found for “{query}”: ", len(found), class_="note")
+        methods_found = sum(len(methods) for _, methods in found)
+        counts = f"{_count(methods_found, 'method')} in {_count(len(found), 'tool')}"
+        yield html.p(f"Found for “{query}”: {counts}", class_="note")
     own = [each for each in found if not each[0].is_builtin]
     server = [each for each in found if each[0].is_builtin]
     if not found:
@@ -93,3 +95,7 @@ def _summary(entry: ToolEntry, methods: list[MethodSpec], site: Site) -> Markup:
         ),
         class_="tool",
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -70,7 +70,9 @@ def tool_page(entry: ToolEntry, site: Site) -> Iterator[Child]:
 
 def _addresses(entry: ToolEntry, site: Site) -> Markup:
     below = entry.path.strip("/")
-    rows = [("REST", site.server.rstrip("/") + entry.path)]
+    rows = []
+    if not entry.tool._takes_token:
+        rows.append(("REST", site.server.rstrip("/") + entry.path))
     rows += [
         (_PROTOCOLS.get(prefix, prefix), f"{site.server}{prefix}/{below}".rstrip("/"))
         for prefix in site.prefixes
@@ -103,7 +105,7 @@ def _invariants(cls: type[Tool]) -> Markup | None:
 
 
 def _rest_methods(entry: ToolEntry, address: Address) -> Iterator[Markup]:
-    if not entry.rest_methods:
+    if not entry.rest_methods or entry.tool._takes_token:
         return
     yield html.h2("Over REST alone", class_="group")
     for name, by_verb in sorted(entry.rest_methods.items()):
