@@ -24,6 +24,7 @@ from toolserver.http.closing import BUSY
 from toolserver.http.connection import Connection
 from toolserver.http.descriptors import most_connections
 from toolserver.http.exchange import Handler
+from toolserver.http.intake import Intake
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.http.parser import HeadParser
 from toolserver.http.pools import Pool
@@ -101,7 +102,7 @@ class HTTPServer:
         self.heads = ReplyHeads()
         self.pool = Pool(settings.max_workers, settings.max_waiting, limits.pipelined)
         self.requests = 0
-        self.uploads: set[Connection] = set()
+        self.uploads: set[Intake] = set()
         self.most_uploads = min(limits.uploads, max(1, settings.max_workers // 2))
         self.stopping = False
         self.local: tuple[str, int] = ("", 0)
