@@ -639,3 +639,26 @@ def test_a_float_without_a_fraction_is_an_integer(hint, value, expected):
 def test_other_floats_are_no_integers(hint, value):
     with pytest.raises(InvalidParams, match=r"^x: expected"):
         convert(Type(hint), value, "x")
+
+
+@pytest.mark.parametrize(
+    ("hint", "text"),
+    [
+        (dt.datetime, "2026"),
+        (dt.datetime, "1e3"),
+        (dt.datetime | None, "1700000000"),
+        (dt.timedelta, "5"),
+        (dt.date, "2026"),
+        (dt.time, "12"),
+    ],
+)
+def test_a_bare_number_is_no_time(hint, text):
+    with pytest.raises(InvalidParams):
+        convert(Type(hint), text, "when", lax=True)
+
+
+def test_text_in_iso_8601_is_a_time():
+    day = dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC)
+    assert convert(Type(dt.datetime), "2026-01-02T03:04:00Z", "when", lax=True) == day
+    assert convert(Type(dt.timedelta), "PT5S", "for", lax=True) == dt.timedelta(0, 5)
+    assert convert(Type(dt.datetime | None), "", "when", lax=True) is None

@@ -12,7 +12,7 @@ import msgspec
 
 from toolserver.errors import InvalidParams
 from toolserver.partwise import Partwise
-from toolserver.singles import from_text, has_nonfinite
+from toolserver.singles import FROM_ISO, from_text, has_nonfinite
 from toolserver.types import Kind, Type
 
 __all__ = ["convert"]
@@ -42,7 +42,8 @@ def convert(type_: Type, value: Any, path: str, *, lax: bool = False) -> Any:
         value = from_text(type_, value)
     if type_.native:
         try:
-            found = msgspec.convert(value, type_.hint, strict=not lax)
+            is_strict = not lax or type_.kind in FROM_ISO
+            found = msgspec.convert(value, type_.hint, strict=is_strict)
         except (msgspec.ValidationError, RecursionError, TypeError):
             pass
         else:

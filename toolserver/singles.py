@@ -14,7 +14,10 @@ from toolserver.complaints import complain
 from toolserver.errors import InvalidParams
 from toolserver.types import Kind, Type
 
-__all__ = ["convert_single", "from_text", "has_nonfinite"]
+__all__ = ["FROM_ISO", "convert_single", "from_text", "has_nonfinite"]
+
+#: Kinds of which a text is as ISO 8601 has it: a bare number is no time since 1970.
+FROM_ISO = frozenset({Kind.DATETIME, Kind.TIMEDELTA})
 
 _TRUE = frozenset({"true", "1", "on", "yes"})
 _FALSE = frozenset({"false", "0", "off", "no"})
@@ -98,7 +101,8 @@ def convert_single(type_: Type, value: Any, path: str, *, lax: bool) -> Any:
     if type_.native or (kind is Kind.DECIMAL and type_.bounds):
         hint = type_.hint if type_.native else Decimal
         try:
-            found = msgspec.convert(value, hint, strict=not lax)
+            is_strict = not lax or kind in FROM_ISO
+            found = msgspec.convert(value, hint, strict=is_strict)
         except (msgspec.ValidationError, RecursionError) as error:
             reason = str(error)
         else:
