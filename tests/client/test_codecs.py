@@ -137,7 +137,7 @@ def test_arguments_that_one_protocol_cannot_carry():
 
 
 class SoldOut(ApplicationError):
-    code = -32777
+    code = -31998
 
     def __init__(self, item, left):
         super().__init__(f"{item}: {left} left")
@@ -162,10 +162,10 @@ class Late(Conflict):
         ({"kind": "NotFound"}, NotFound),
         ({"code": -32004, "kind": "Strange"}, NotFound),
         ({"code": -32009, "kind": "Late"}, Late),
-        ({"code": -32777}, SoldOut),
-        ({"code": -32777, "kind": "SoldOut"}, SoldOut),
+        ({"code": -31998}, SoldOut),
+        ({"code": -31998, "kind": "SoldOut"}, SoldOut),
         ({"kind": "SoldOut"}, SoldOut),
-        ({"code": -32778, "kind": "SoldOut"}, RemoteFault),
+        ({"code": -31997, "kind": "SoldOut"}, RemoteFault),
         ({"code": -32500, "kind": "ApplicationError"}, ApplicationError),
         ({"code": -32500, "kind": "KeyError"}, RemoteFault),
         ({"code": -32500, "kind": "ToolserverError"}, RemoteFault),
@@ -191,6 +191,6 @@ def test_references_of_internal_errors():
 
 
 def test_a_fault_that_passes_through_a_tool_is_told_on():
-    fault = make_error("no way", code=-32778, kind="SoldOut", data={"left": 0})
+    fault = make_error("no way", code=-31997, kind="SoldOut", data={"left": 0})
     assert fault.data == {"left": 0, "type": "SoldOut"}
     assert (fault.kind, fault.status, fault.exception) == ("SoldOut", 500, fault)
