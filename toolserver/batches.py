@@ -6,21 +6,16 @@ which is kept in the context, so that nesting does not multiply what one request
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-import gevent
-
 from toolserver.contexts import Var
 from toolserver.errors import InvalidRequest
+from toolserver.turns import Turns
 
 __all__ = ["claim_calls", "in_turns"]
 
 T = TypeVar("T")
-
-#: Seconds for which calls that do not wait for anything may hold up all others.
-_TURN = 0.001
 
 
 class _Account:
@@ -69,9 +64,7 @@ def in_turns(items: Iterable[T]) -> Iterator[T]:
     Yields:
         Each item.
     """
-    due = time.monotonic() + _TURN
+    turns = Turns()
     for item in items:
-        if time.monotonic() > due:
-            gevent.sleep(0)
-            due = time.monotonic() + _TURN
+        turns.offer()
         yield item

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from toolserver.http.framing import Decoder
 from toolserver.http.refused import BodyRefused, Refused
-from toolserver.http.turns import Turns
+from toolserver.turns import Turns
 
 __all__ = ["ByteSource", "StreamedBody"]
 

@@ -27,8 +27,8 @@ from toolserver.http.reply import (
     has_no_body,
     refusal,
 )
-from toolserver.http.turns import Turns
 from toolserver.message import FileBody, Request, Response
+from toolserver.turns import Turns
 
 if TYPE_CHECKING:
     from toolserver.http.bodies import StreamedBody

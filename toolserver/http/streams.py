@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from gevent import get_hub, getcurrent
 
 from toolserver.http.exchange import ClientGone
-from toolserver.http.turns import Turns
 from toolserver.message import FileBody
+from toolserver.turns import Turns
 
 if TYPE_CHECKING:
     import _socket

@@ -17,8 +17,8 @@ from gevent import get_hub
 
 from toolserver.http.closing import HEAD, IDLE
 from toolserver.http.connection import Connection
-from toolserver.http.turns import Turns
 from toolserver.message import FileBody
+from toolserver.turns import Turns
 
 if TYPE_CHECKING:
     import _socket
