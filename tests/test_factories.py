@@ -914,5 +914,7 @@ def test_a_tree_of_factories_is_bounded_as_a_whole():
             assert server.call(f"{name}.where") == name
             assert tool("trunk") is server.tool("trunk")
         gc.collect()
-        branches = [each for each in gc.get_objects() if isinstance(each, Branch)]
+        # Asked for their class, some objects of others set themselves up.
+        found = gc.get_objects()
+        branches = [each for each in found if issubclass(type(each), Branch)]
         assert 10 <= len(branches) <= 200

@@ -322,7 +322,7 @@ def test_files_of_a_failed_call_are_closed_at_once(method, size, monkeypatch):
 
 
 def open_uploads():
-    return [each for each in gc.get_objects() if isinstance(each, UploadedFile)]
+    return [each for each in gc.get_objects() if type(each) is UploadedFile]
 
 
 # paths of the server that belong to a tool, wherever it is
