@@ -32,7 +32,11 @@ CHUNKED = -1
 _CACHED_HEADS = 1024
 _CACHED_SIZE = 1024
 _NEVER_CACHED = frozenset(
-    ("authorization", "proxy-authorization", "cookie", "transfer-encoding", "expect")
+    {
+        *("authorization", "proxy-authorization", "cookie", "transfer-encoding"),
+        # Each is signed anew.
+        *("expect", "signature"),
+    }
 )
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
