@@ -27,6 +27,12 @@ __all__ = [
     "InvalidParams",
     "InvalidRequest",
     "InvariantBroken",
+    "JobCancelled",
+    "JobExpired",
+    "JobFailed",
+    "JobLost",
+    "JobNotStored",
+    "JobUnknown",
     "MethodNotFound",
     "NotFound",
     "NotModified",
@@ -222,6 +228,45 @@ class Overload(ToolserverError):
 
     code = -32029
     status = 503
+
+
+class JobUnknown(NotFound):
+    """No job has the id, or it is none of the caller's."""
+
+
+class JobExpired(Obsolete):
+    """The job ended and was forgotten, or its result was handed out already."""
+
+
+class JobCancelled(Conflict):
+    """The job was cancelled: there is no result."""
+
+
+class JobFailed(ApplicationError):
+    """The job ended with an exception of a class that is not known here.
+
+    Args:
+        kind: The name of the exception's class.
+        message: Its message.
+        data: Further facts.
+
+    Attributes:
+        kind: The name of the exception's class.
+    """
+
+    def __init__(self, kind: str, message: str = "", *, data: Any = None) -> None:
+        super().__init__(f"{kind}: {message}" if message else kind, data=data)
+        self.kind = kind
+
+
+class JobLost(ApplicationError):
+    """The job was begun again and again and never came to an end."""
+
+    code = -32040
+
+
+class JobNotStored(Overload):
+    """The job could not be stored: it was not accepted, and nothing of it is kept."""
 
 
 class RequireBroken(ToolserverError):

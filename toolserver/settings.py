@@ -13,6 +13,7 @@ from msgspec import Meta
 
 __all__ = [
     "ErrorSettings",
+    "JobSettings",
     "Limits",
     "LogSettings",
     "ServerSettings",
@@ -326,6 +327,47 @@ class PickleRPCSettings(_Section, frozen=True):
     ] = False
 
 
+class JobSettings(_Section, frozen=True):
+    """Calls that do not wait: where they are kept, and how many run."""
+
+    engine: Annotated[
+        str,
+        _doc(
+            'Where jobs are stored: "sqlite" in var/jobs.db; "memory" forgets them at '
+            "the end of the process and serves one worker process only.",
+            pattern="^(memory|sqlite)$",
+        ),
+    ] = "sqlite"
+    durability: Annotated[
+        str,
+        _doc(
+            'What a job that was accepted outlives: "process" for the death of any '
+            'process, "power" for power failure, too, which costs a wait for the disk.',
+            pattern="^(process|power)$",
+        ),
+    ] = "process"
+    max_jobs: Annotated[
+        int, _doc("Jobs running at once in a worker process.", ge=1, le=100_000)
+    ] = 200
+    max_stored: Annotated[
+        int, _doc("Jobs that are kept at once, ended ones too (503).", ge=1)
+    ] = 1_000_000
+    result_ttl: Annotated[
+        float, _doc("Time for which the result of a job is kept.", ge=0)
+    ] = 3600.0
+    lease_timeout: Annotated[
+        float,
+        _doc(
+            "Time after which the jobs of a process that shows no life run again.",
+            ge=1,
+        ),
+    ] = 30.0
+    max_attempts: Annotated[
+        int,
+        _doc("How often a job is begun whose process dies, before it is lost.", ge=1),
+    ] = 5
+
+
 class WSGISettings(_Section, frozen=True):
     """WSGI applications to serve, besides those of the wsgi folder."""
 
@@ -355,4 +397,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     xmlrpc: XMLRPCSettings = XMLRPCSettings()
     picklerpc: PickleRPCSettings = PickleRPCSettings()
     wsgi: WSGISettings = WSGISettings()
+    jobs: JobSettings = JobSettings()
     tool: dict[str, dict[str, Any]] = {}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from toolserver.auth import nonces
+from toolserver import bootid
 from toolserver.auth.nonces import Nonces
 from toolserver.errors import Overload, StartError
 
@@ -86,7 +86,7 @@ def test_a_memory_from_before_the_machine_was_started_is_in_doubt(
     memory(since=30).close()
     boot = tmp_path / "boot_id"
     boot.write_text("another\n")
-    monkeypatch.setattr(nonces, "_BOOT", boot)
+    monkeypatch.setattr(bootid, "_BOOT", boot)
     assert memory(since=5000).since == 5000
     assert memory(since=9000).since == 5000
     # Where the system does not tell, it is always in doubt.

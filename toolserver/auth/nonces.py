@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from toolserver.bootid import boot_id
 from toolserver.errors import Overload, StartError
 
 __all__ = ["Nonces"]
@@ -31,7 +32,6 @@ CREATE TABLE IF NOT EXISTS memory (boot TEXT NOT NULL, since INTEGER NOT NULL);
 _BETWEEN, _AT_ONCE = 64, 256
 #: Seconds between two counts of the nonces of a key that seems to have too many.
 _RECOUNT = 1.0
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 log = logging.getLogger("toolserver.auth")
 
@@ -96,7 +96,7 @@ class Nonces:
 
     def _begin(self, since: int) -> int:
         """From when on the memory is whole, and no longer in doubt."""
-        boot = _boot()
+        boot = boot_id()
         with self._base:
             self._base.execute("BEGIN IMMEDIATE")
             found = self._base.execute("SELECT boot, since FROM memory").fetchone()
@@ -172,11 +172,3 @@ class Nonces:
     def close(self) -> None:
         """Close the file, which goes on to remember."""
         self._base.close()
-
-
-def _boot() -> str:
-    """What is another one each time that the machine is started; empty if not known."""
-    try:
-        return _BOOT.read_text().strip()
-    except OSError:
-        return ""

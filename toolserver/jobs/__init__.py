@@ -1,0 +1,1 @@
+"""Calls that do not wait for their caller: immediate, queued and timed."""
