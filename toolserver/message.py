@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, unquote_to_bytes, urlencode
 
@@ -172,6 +172,15 @@ class ReplyWriter(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
+        ...
+
+    def on_hangup(self, callback: Callable[[], object] | None) -> None:
+        """Have a callback run, which must not wait, when the client hangs up.
+
+        Args:
+            callback: What to run, once; None to have nothing run any more. Where
+                nobody can tell it is never run, and a write finds out.
+        """
         ...
 
 

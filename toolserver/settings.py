@@ -184,6 +184,14 @@ class Limits(_Section, frozen=True):
             ge=1,
         ),
     ] = 500
+    streams: Annotated[
+        int,
+        _doc(
+            "Requests that wait for events: long polls and streams of events, at most "
+            "half of the workers (503).",
+            ge=1,
+        ),
+    ] = 1000
     write_idle: Annotated[
         float, _doc("Time in which a client may take nothing of an answer (cut).", gt=0)
     ] = 30.0

@@ -29,6 +29,7 @@ from toolserver.reloading import ToolReloader
 from toolserver.serverspace import Universe
 from toolserver.services import Services, install
 from toolserver.settings import Settings
+from toolserver.subscribers import Subscribers
 from toolserver.toolbuilder import ToolBuilder
 from toolserver.watchdog import Watchdog
 from toolserver.web.app import App
@@ -245,8 +246,10 @@ class Worker:
         if self._http is not None:
             if self._has_started:
                 self._tell("system.server.stop", self.url)
-            # Calls that wait for a tuple would hold up the end until the time-out.
+            # Calls that wait for a tuple would hold up the end until the time-out,
+            # and so would who waits for events.
             universe.close()
+            self.services.part(Subscribers).close()
             self._http.stop(timeout)
         universe.close()
         if self._has_started:

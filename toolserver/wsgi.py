@@ -182,6 +182,9 @@ class _Writer:
             raise RuntimeError("writer: start comes before write")
         self._write(data)
 
+    def on_hangup(self, callback: Callable[[], object] | None) -> None:
+        """Do nothing: WSGI has no way to tell."""
+
 
 class _Body:
     """A body that is read from the other server as it is asked for."""

@@ -89,7 +89,8 @@ class Connection(Intake):
         if self._reader is not None:
             self._reader.switch()
             return
-        if self._exchange is not None and self._exchange.body is not None:
+        exchange = self._exchange
+        if exchange is not None and exchange.body is not None and not self._has_body():
             self._pause()
             return
         try:
@@ -103,6 +104,8 @@ class Connection(Intake):
             # The client may have closed its half only, and still wait for answers.
             self._at_end = True
             self._pause()
+            if exchange is not None:
+                exchange.hang_up()
             return
         self._buffer += data
         if (
@@ -158,11 +161,23 @@ class Connection(Intake):
         self._become_idle()
         if self._buffer and self._next():
             return True
-        if self._at_end and self.state != LINGER:
+        if (self._at_end or server.stopping) and self.state != LINGER:
             self._linger()
         elif not self._is_reading:
             self._resume()
         return False
+
+    def watch(self) -> bool:
+        """Watch for the client's hanging up; whether it is there now."""
+        if self._at_end or self.is_closed:
+            return False
+        if len(self._buffer) < RECEIVE and self._has_body():
+            self._resume()
+        return True
+
+    def _has_body(self) -> bool:
+        """Whether the running request's body is here, so that what comes is not."""
+        return self._decoder is None or self._decoder.done
 
     def stays_open(self, *, is_last_word: bool) -> bool:
         """Whether the connection can serve another request after this one.
@@ -263,6 +278,8 @@ class Connection(Intake):
         self._exchange = exchange
         super()._on_closed()
         self._server.forget(self)
+        if exchange is not None:
+            exchange.hang_up()
 
     # --- time
 

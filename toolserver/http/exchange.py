@@ -77,6 +77,10 @@ class Wire(Protocol):
         """
         ...
 
+    def watch(self) -> bool:
+        """Watch for the client's hanging up; whether it is there now."""
+        ...
+
 
 class Exchange:
     """Runs the handler for one request and sends what it answers.
@@ -101,6 +105,7 @@ class Exchange:
         "_framing",
         "_heads",
         "_left",
+        "_on_hangup",
         "_turns",
         "_wire",
         "body",
@@ -122,6 +127,7 @@ class Exchange:
         self._framing = _NONE
         self._left = 0
         self._turns: Turns | None = None
+        self._on_hangup: Callable[[], object] | None = None
         self.head = head
         self.body: StreamedBody | None = None
         self.started = False
@@ -256,6 +262,22 @@ class Exchange:
             if self._turns is None:
                 self._turns = Turns()
             self._turns.offer()
+
+    def on_hangup(self, callback: Callable[[], object] | None) -> None:
+        """Have a callback run in the loop when the client hangs up; None for none.
+
+        A client that closes only its own half counts as one who has hung up: nobody
+        who waits for events does so.
+        """
+        self._on_hangup = callback
+        if callback is not None and (self._wire is None or not self._wire.watch()):
+            get_hub().loop.run_callback(self.hang_up)
+
+    def hang_up(self) -> None:
+        """Take note that the client has hung up; never waits."""
+        callback, self._on_hangup = self._on_hangup, None
+        if callback is not None:
+            callback()
 
     def start_with(
         self,

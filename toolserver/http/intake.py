@@ -85,6 +85,10 @@ class Intake(ClosingStream):
         """Whether the connection can serve another request after this one."""
         raise NotImplementedError
 
+    def watch(self) -> bool:
+        """Watch for the client's hanging up; whether it is there now."""
+        raise NotImplementedError
+
     def receive(self) -> bytes:
         """Wait for bytes of the running request's body; never empty."""
         raise NotImplementedError
