@@ -24,8 +24,9 @@ from toolserver import (
     register,
     rest,
 )
-from toolserver.auth import challenges
 from toolserver.auth.challenges import Challenges, respond
+from toolserver.auth.nonces import Nonces
+from toolserver.auth.profile import AHEAD
 from toolserver.errors import InvalidParams, Overload, StartError, Unauthenticated
 
 SECRET = "s3cret"
@@ -233,8 +234,37 @@ def clock():
 
 
 @pytest.fixture
-def made(clock):
-    return Challenges(SECRET, "a", lifetime=300, clock=lambda: clock[0])
+def memory(tmp_path, clock):
+    """Opens the memory in which a server keeps what was answered."""
+    opened = []
+
+    def memory(name="nonces.db", since=0, most=1000):
+        opened.append(
+            Nonces(tmp_path / name, most=most, since=since, clock=lambda: clock[0])
+        )
+        return opened[-1]
+
+    yield memory
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def make(memory, clock):
+    """Makes challenges as each process of one server does."""
+
+    def make(secret=SECRET, scope="a", *, known=None, **options):
+        known = known or memory()
+        return Challenges(
+            secret, scope, lambda: known, clock=lambda: clock[0], **options
+        )
+
+    return make
+
+
+@pytest.fixture
+def made(make):
+    return make()
 
 
 def answered(made, secret=SECRET):
@@ -251,39 +281,65 @@ def test_a_challenge_expires(made, clock):
         made.check(second)
 
 
-def test_used_challenges_are_remembered_until_they_expire(made, clock, monkeypatch):
-    monkeypatch.setattr(challenges, "_MOST", 3)
+def test_used_challenges_are_remembered_until_they_expire(make, memory, clock):
+    made = make(known=memory(most=3))
     used = [answered(made) for _ in range(4)]
     for each in used[:3]:
         made.check(each)
-    with pytest.raises(Overload):
+    with pytest.raises(Overload, match="too many challenges"):
         made.check(used[3])
-    with pytest.raises(Unauthenticated, match="used before"):
-        made.check(used[0])
-    clock[0] += 301
+    clock[0] += 302
     made.check(answered(made))
-    assert len(made._answered) == 1
 
 
-def test_challenges_hold_in_any_process_that_knows_the_secret(made, clock):
-    other = Challenges(SECRET, "a", clock=lambda: clock[0])
-    other.check(answered(made))
-    for stranger in (
-        Challenges(SECRET, "b", clock=lambda: clock[0]),
-        Challenges("another", "a", clock=lambda: clock[0]),
-    ):
+def test_a_challenge_holds_once_in_all_processes_and_after_a_restart(make, memory):
+    first, second = make(known=memory()), make(known=memory())
+    token = answered(first)
+    second.check(token)
+    for process in (first, second, make(known=memory())):
+        with pytest.raises(Unauthenticated, match="used before"):
+            process.check(token)
+
+
+def test_challenges_from_before_the_memory_do_not_hold(make, memory, clock):
+    """Who has lost the memory knows not which of them were answered."""
+    made = make()
+    before = answered(made)
+    made.check(before)
+    clock[0] += 1
+    new = make(known=memory("another.db", since=int(clock[0]) + AHEAD))
+    with pytest.raises(Unauthenticated, match="expired"):
+        new.check(before)
+    new.check(answered(new))
+
+
+def test_challenges_hold_in_any_process_that_knows_the_secret(made, make):
+    make().check(answered(made))
+    for stranger in (make(scope="b"), make("another")):
         with pytest.raises(Unauthenticated, match="wrong"):
             stranger.check(answered(made))
 
 
-def test_sha1_is_for_those_who_allow_it(made, clock):
+def test_sha1_is_for_those_who_allow_it(made, make):
     challenge = made.make()
     old = hmac.new(b"s3cret", challenge.encode(), hashlib.sha1).hexdigest()
     with pytest.raises(Unauthenticated, match="wrong"):
         made.check((challenge, old))
-    lax = Challenges(SECRET, "a", allows_sha1=True, clock=lambda: clock[0])
+    lax = make(allows_sha1=True)
     lax.check((challenge, old))
     lax.check(answered(made))
+
+
+def test_a_restarted_server_remembers(tmp_path):
+    token, settings = None, {"vault": {"secret": "other"}}
+    for _ in range(2):
+        with toolserver.testing.serve(Vault, settings=settings, home=tmp_path) as run:
+            if token is None:
+                challenge = run.call("vault.get_challenges")[0]
+                token = [challenge, respond(challenge, "other")]
+                assert run.call("vault.open", token) == "open"
+            with pytest.raises(Unauthenticated, match="used before"):
+                run.call("vault.open", token)
 
 
 @given(
@@ -294,4 +350,5 @@ def test_sha1_is_for_those_who_allow_it(made, clock):
 )
 def test_no_other_token_holds(token):
     with pytest.raises(Unauthenticated):
-        Challenges(SECRET, "a").check(token)
+        # It is refused before anything is looked up.
+        Challenges(SECRET, "a", pytest.fail).check(token)

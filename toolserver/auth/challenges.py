@@ -3,6 +3,8 @@
 A challenge is a time and random bytes, with a mark that only who knows the secret can
 make. So none has to be kept until it is answered, and nobody can fill the memory by
 asking for them; what is kept are those that were answered rightly, until they expire.
+They are kept where the nonces of signatures are: what was answered in one process of a
+server is known to all of them, and to those that are started later.
 
 The response is the HMAC-SHA-256 (RFC 2104) of the challenge under the secret, in
 hexadecimal digits.
@@ -12,18 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from toolserver.auth.profile import AHEAD
 from toolserver.errors import Overload, Unauthenticated
+
+if TYPE_CHECKING:
+    # Callers answer challenges by this module, too, and need no database for it.
+    from toolserver.auth.nonces import Nonces
 
 __all__ = ["Challenges", "respond"]
 
 _MARK = b"toolserver challenge"
-#: Answered challenges that are kept; each cost its caller a right answer.
-_MOST = 100_000
 _SCHEME = 'CRAM realm="toolserver"'
 
 
@@ -46,6 +52,8 @@ class Challenges:
     Args:
         secret: The shared secret.
         scope: What the challenges are for: those of others do not hold.
+        memory: Opens the memory of those that were answered; gives the same one each
+            time.
         lifetime: How long a challenge can be answered, seconds.
         allows_sha1: Whether HMAC-SHA-1 will do, for callers of old.
         clock: Tells the time in seconds since the epoch.
@@ -55,6 +63,7 @@ class Challenges:
         self,
         secret: str,
         scope: str,
+        memory: Callable[[], Nonces],
         *,
         lifetime: float = 300.0,
         allows_sha1: bool = False,
@@ -65,8 +74,9 @@ class Challenges:
         self._lifetime = lifetime
         self._allows_sha1 = allows_sha1
         self._clock = clock
-        # In the order in which they were answered, which is nearly that of their ends.
-        self._answered: dict[str, float] = {}
+        self._memory = memory
+        # Clients cannot take this name for their keys, whose nonces are there, too.
+        self._keyid = f"challenges:{scope}"
 
     def make(self) -> str:
         """Make a challenge.
@@ -74,6 +84,8 @@ class Challenges:
         Returns:
             Letters, digits and dots.
         """
+        # What was made before the memory begins could have been answered before.
+        self._memory()
         content = f"{int(self._clock() * 1000):x}.{secrets.token_hex(16)}"
         return f"{content}.{self._mark(content)}"
 
@@ -96,33 +108,32 @@ class Challenges:
                 "token: expected a challenge and its response", challenge=_SCHEME
             )
         challenge, response = token
-        until = self._end_of(challenge)
-        if until is None or not self._is_right(challenge, response):
+        made = self._time_of(challenge)
+        if made is None or not self._is_right(challenge, response):
             raise Unauthenticated("token: wrong", challenge=_SCHEME)
-        now = self._clock()
-        if now > until:
+        until = made + self._lifetime
+        memory = self._memory()
+        # Our own clock made it: it may be as old as the memory itself.
+        if self._clock() > until or made < memory.since - AHEAD:
             raise Unauthenticated("token: expired", challenge=_SCHEME)
-        if challenge in self._answered:
+        try:
+            is_new = memory.store(self._keyid, challenge, math.ceil(until))
+        except Overload:
+            raise Overload("too many challenges were answered") from None
+        if not is_new:
             raise Unauthenticated("token: used before", challenge=_SCHEME)
-        if len(self._answered) >= _MOST:
-            self._forget(now)
-            if len(self._answered) >= _MOST:
-                # To forget one that lives would let it be used again.
-                raise Overload("too many challenges were answered")
-        # From the look to here nothing waits: no other call comes in between.
-        self._answered[challenge] = until
 
     def _mark(self, content: str) -> str:
         return hmac.new(self._key, content.encode(), hashlib.sha256).hexdigest()[:32]
 
-    def _end_of(self, challenge: str) -> float | None:
-        """When a challenge ends; None if it is none of ours."""
+    def _time_of(self, challenge: str) -> float | None:
+        """When a challenge was made; None if it is none of ours."""
         content, _, mark = challenge.rpartition(".")
         # Compared as bytes: text has to be ASCII.
         expected = self._mark(content).encode()
         if not hmac.compare_digest(expected, mark.encode("utf-8", "replace")):
             return None
-        return int(content.partition(".")[0], 16) / 1000 + self._lifetime
+        return int(content.partition(".")[0], 16) / 1000
 
     def _is_right(self, challenge: str, response: str) -> bool:
         given = response.lower().encode("utf-8", "replace")
@@ -132,7 +143,3 @@ class Challenges:
             old = hmac.new(self._secret.encode(), challenge.encode(), hashlib.sha1)
             is_right |= hmac.compare_digest(old.hexdigest().encode(), given)
         return is_right
-
-    def _forget(self, now: float) -> None:
-        live = {each: until for each, until in self._answered.items() if until >= now}
-        self._answered = live

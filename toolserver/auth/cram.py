@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from toolserver.auth.challenges import Challenges
+from toolserver.auth.nonces import Nonces
+from toolserver.auth.profile import AHEAD
 from toolserver.errors import Forbidden, InvalidParams, StartError
 from toolserver.marks import expose, hidden, read_only
+from toolserver.nativethreads import in_loop
+from toolserver.services import services
 from toolserver.tools import StandardTool
 from toolserver.wrappers import validate
 
 __all__ = ["CRAMSettings", "CRAMTool", "OnlyRPCCRAMTool"]
 
-_MOST = 10
+#: Challenges that are made at once, and answered ones of a tool that are kept; each of
+#: those cost its caller a right answer.
+_MADE_AT_ONCE, _MOST_ANSWERED = 10, 100_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,19 @@ class CRAMSettings:
     def __post_init__(self) -> None:
         if not self.lifetime > 0:
             raise ValueError(f"lifetime: got {self.lifetime}, expected more than 0")
+
+
+class AnsweredChallenges(Nonces):
+    """The memory of the running server, open in this process."""
+
+    def __init__(self) -> None:
+        home = services().home
+        if home is None:
+            raise RuntimeError("challenges: the server has no home to remember them in")
+        # As for signatures, who open it with that much allowed for clocks ahead. It is
+        # opened before the first challenge is made.
+        since = int(time.time()) + AHEAD
+        super().__init__(home.var / "nonces.db", most=_MOST_ANSWERED, since=since)
 
 
 class CRAMTool(StandardTool, framework=True):
@@ -57,6 +77,7 @@ class CRAMTool(StandardTool, framework=True):
         self._challenges = Challenges(
             self.settings.secret,
             self.namespace,
+            lambda: services().part(AnsweredChallenges),
             lifetime=self.settings.lifetime,
             allows_sha1=self.settings.legacy_sha1,
         )
@@ -75,9 +96,12 @@ class CRAMTool(StandardTool, framework=True):
         Returns:
             The challenges.
         """
-        if not 1 <= count <= _MOST:
-            raise InvalidParams(f"count: got {count}, expected from 1 to {_MOST}")
-        return [self._challenges.make() for _ in range(count)]
+        if not 1 <= count <= _MADE_AT_ONCE:
+            raise InvalidParams(
+                f"count: got {count}, expected from 1 to {_MADE_AT_ONCE}"
+            )
+        make = in_loop(self._challenges.make)
+        return [make() for _ in range(count)]
 
     @final
     @hidden
@@ -90,7 +114,8 @@ class CRAMTool(StandardTool, framework=True):
         Raises:
             Unauthenticated: They are malformed, expired, used or wrong.
         """
-        self._challenges.check(token)
+        # The memory belongs to the loop's thread.
+        in_loop(self._challenges.check)(token)
 
 
 class OnlyRPCCRAMTool(CRAMTool, framework=True):
