@@ -18,6 +18,7 @@ from toolserver import wait as wait_for
 from toolserver.errors import Overload
 from toolserver.serverspace import Universe
 from toolserver.tuplespace import SpaceClosed, SpaceFull
+from toolserver.tuplestore import TupleStore
 
 
 class Clock:
@@ -138,11 +139,13 @@ def test_a_lifetime_is_not_negative(space, ttl):
         space.out(("a",), ttl=ttl)
 
 
-def test_times_of_what_was_taken_are_forgotten(space):
+def test_times_of_what_was_taken_are_forgotten():
+    store = TupleStore()
     for number in range(1000):
-        space.out((number,), ttl=3600)
-        space.take((number,), timeout=0)
-    assert len(space._expiries) < 100
+        entry = store.make((number,), 3600.0 + number)
+        store.insert(entry)
+        store.remove(entry)
+    assert len(store._expiries) < 100
 
 
 def test_who_waits_has_the_tuple_at_once(space):
@@ -306,13 +309,39 @@ def test_those_who_wait_for_a_topic_are_told(space):
     assert space.notify("prices", 0) == 0
     waiters = [waiting(space.wait, "prices") for _ in range(2)]
     other = waiting(space.wait, "weather")
-    all_ = waiting(space.read, (..., ..., ...))
-    assert space.notify("prices", 1) == 2 + 1
+    assert space.notify("prices", 1) == 2
     gevent.joinall(waiters, timeout=5)
     assert [waiter.value for waiter in waiters] == [1, 1]
-    gevent.killall([other, all_])
-    with pytest.raises(NoTuple, match=r"the topic 'prices' in 0.01 s"):
+    other.kill()
+    with pytest.raises(NoTuple, match=r"told under 'prices' in 0.01 s"):
         space.wait("prices", timeout=0.01)
+    with pytest.raises(NoTuple, match="'prices' just now"):
+        space.wait("prices", timeout=0)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_who_waits_for_any_tuple_is_told_of_no_topic(space, length):
+    reader = waiting(space.read, (...,) * length)
+    taker = waiting(space.take, (...,) * length)
+    listener = waiting(space.wait, "prices")
+    assert space.notify("prices", 1) == 1
+    assert listener.get(timeout=5) == 1
+    assert not reader.ready()
+    gevent.killall([reader, taker])
+
+
+def test_a_topic_may_be_waited_for_again_at_once(space):
+    def listen():
+        return [space.wait("prices") for _ in range(2)]
+
+    listener = waiting(listen)
+    assert space.notify("prices", 1) == 1
+    gevent.idle()
+    killed = waiting(space.wait, "prices")
+    killed.kill()
+    assert space.notify("prices", 2) == 1
+    assert listener.get(timeout=5) == [1, 2]
+    assert space.notify("prices", 3) == 0
 
 
 class SpaceMachine(RuleBasedStateMachine):
@@ -451,7 +480,7 @@ def test_a_stopping_server_wakes_all_who_wait():
     config = {"server": {"stop_timeout": 50.0}}
     with toolserver.testing.serve(Bulletin, config=config) as server:
         listener = gevent.spawn(server.http.get, "/bulletin/listen")
-        until(lambda: server.worker.services.part(Universe)._waiters)
+        until(lambda: server.worker.services.part(Universe)._listeners)
         began = time.monotonic()
         server.worker.stop()
         assert time.monotonic() - began < 25

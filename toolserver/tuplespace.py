@@ -12,25 +12,18 @@ After David Gelernter, "Generative communication in Linda", 1985.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gevent.event import Event
 
 from toolserver.errors import Overload
 from toolserver.nativethreads import in_loop
-from toolserver.tuplepatterns import (
-    Pattern,
-    Tuple,
-    candidates_key,
-    check_pattern,
-    fits,
-    keys,
-)
+from toolserver.tuplepatterns import Pattern, Tuple, check_pattern, fits
+from toolserver.tuplestore import Entry, TupleStore
 
 __all__ = [
     "NoTuple",
@@ -38,11 +31,6 @@ __all__ = [
     "SpaceClosed",
     "SpaceFull",
 ]
-
-#: Expired entries that the heap of times may hold before it is made anew.
-_SLACK = 64
-#: First element of what `notify` tells; nobody else can write a pattern for it.
-_NOTICE = object()
 
 
 class NoTuple(TimeoutError):
@@ -57,16 +45,6 @@ class SpaceFull(Overload):
     """The space holds as many tuples as it may."""
 
 
-class _Entry:
-    __slots__ = ("expires", "number", "readers", "values")
-
-    def __init__(self, number: int, values: Tuple, expires: float) -> None:
-        self.number = number
-        self.values = values
-        self.expires = expires
-        self.readers: set[str] = set()
-
-
 class _Waiter:
     """Somebody who waits for a tuple."""
 
@@ -78,10 +56,10 @@ class _Waiter:
         self.takes = takes
         self.reader = reader
         self.arrived = Event()
-        self.entry: _Entry | None = None
+        self.entry: Entry | None = None
         self.error: Exception | None = None
 
-    def wants(self, entry: _Entry) -> bool:
+    def wants(self, entry: Entry) -> bool:
         """Whether an entry fits; a predicate that fails is its owner's to know."""
         try:
             return fits(self.pattern, entry.values)
@@ -89,7 +67,7 @@ class _Waiter:
             self.fail(error)
             return False
 
-    def give(self, entry: _Entry) -> None:
+    def give(self, entry: Entry) -> None:
         self.entry = entry
         self.arrived.set()
 
@@ -119,20 +97,16 @@ class Space:
         self.max_tuples = max_tuples
         self._clock = clock
         self._on_removed = on_removed
-        self._numbers = itertools.count()
+        self._store = TupleStore()
         self._waiter_numbers = itertools.count()
-        # By their number, in the order of their arrival. Ordered dictionaries find
-        # their first entry at once also when many before it were removed.
-        self._entries: OrderedDict[int, _Entry] = OrderedDict()
-        self._groups: dict[object, OrderedDict[int, _Entry]] = {}
-        self._expiries: list[tuple[float, int]] = []
         self._waiters: OrderedDict[int, _Waiter] = OrderedDict()
+        self._listeners: dict[str, OrderedDict[int, _Waiter]] = {}
         self._closed = False
 
     def __len__(self) -> int:
         """Number of tuples in the space."""
         self._expire()
-        return len(self._entries)
+        return len(self._store)
 
     @in_loop
     def out(self, values: Tuple, *, ttl: float | None = None) -> None:
@@ -156,14 +130,14 @@ class Space:
             raise ValueError(f"ttl: got {ttl!r}, expected seconds, 0 or more")
         self._expire()
         expires = float("inf") if ttl is None else self._clock() + ttl
-        entry = _Entry(next(self._numbers), values, expires)
+        entry = self._store.make(values, expires)
         wanting = self._wanting(entry)
         is_taken = bool(wanting) and wanting[-1].takes
-        if not is_taken and len(self._entries) >= self.max_tuples:
+        if not is_taken and len(self._store) >= self.max_tuples:
             raise SpaceFull(f"tuple space: full, it holds {self.max_tuples} tuples")
         self._give(entry, wanting)
         if not is_taken:
-            self._insert(entry)
+            self._store.insert(entry)
 
     @in_loop
     def take(self, pattern: Pattern, *, timeout: float | None = None) -> Tuple:
@@ -183,7 +157,7 @@ class Space:
         entry = self._find(pattern, takes=True)
         if entry is None:
             waiter = _Waiter(pattern, takes=True, reader="")
-            entry = self._wait(waiter, timeout)
+            entry = self._wait_for(waiter, timeout)
         self._tell_removed(entry)
         return entry.values
 
@@ -209,7 +183,7 @@ class Space:
         entry = self._find(pattern, takes=False, reader=reader)
         if entry is None:
             waiter = _Waiter(pattern, takes=False, reader=reader)
-            entry = self._wait(waiter, timeout)
+            entry = self._wait_for(waiter, timeout)
         return entry.values
 
     @in_loop
@@ -223,10 +197,11 @@ class Space:
         Returns:
             How many have got it.
         """
-        entry = _Entry(-1, (_NOTICE, topic, value), 0.0)
-        wanting = self._wanting(entry)
-        self._give(entry, wanting)
-        return len(wanting)
+        listeners = self._listeners.pop(topic, _NOBODY)
+        entry = Entry(-1, (topic, value), 0.0)
+        for listener in listeners.values():
+            listener.give(entry)
+        return len(listeners)
 
     @in_loop
     def wait(self, topic: str, *, timeout: float | None = None) -> Any:
@@ -243,8 +218,19 @@ class Space:
             NoTuple: None came in time.
             SpaceClosed: The server stops.
         """
-        waiter = _Waiter((_NOTICE, topic, ...), takes=False, reader="")
-        return self._wait(waiter, timeout).values[2]
+        if timeout is not None and timeout <= 0:
+            raise NoTuple(f"nothing is told under the topic {topic!r} just now")
+        listener = _Waiter((topic, ...), takes=False, reader="")
+        listeners = self._listeners.setdefault(topic, OrderedDict())
+        try:
+            entry = self._wait(listener, timeout, listeners)
+        finally:
+            # Others may have come since these were told something.
+            if not listeners and self._listeners.get(topic) is listeners:
+                del self._listeners[topic]
+        if entry is None:
+            raise NoTuple(f"nothing was told under {topic!r} in {timeout:g} s")
+        return entry.values[1]
 
     def close(self) -> None:
         """Wake all who wait, and let nobody wait any more.
@@ -252,38 +238,40 @@ class Space:
         What is there can still be had, and more can be put in.
         """
         self._closed = True
-        waiters, self._waiters = self._waiters, OrderedDict()
-        for waiter in waiters.values():
-            waiter.fail(_closed())
+        for line in (self._waiters, *self._listeners.values()):
+            while line:
+                line.popitem(last=False)[1].fail(_closed())
 
-    def _find(
-        self, pattern: Pattern, *, takes: bool, reader: str = ""
-    ) -> _Entry | None:
+    def _find(self, pattern: Pattern, *, takes: bool, reader: str = "") -> Entry | None:
         check_pattern(pattern)
         self._expire()
-        for entry in self._candidates(pattern):
+        for entry in self._store.candidates(pattern):
             if reader and reader in entry.readers:
                 continue
             if fits(pattern, entry.values):
                 if takes:
-                    self._remove(entry)
+                    self._store.remove(entry)
                 elif reader:
                     entry.readers.add(reader)
                 return entry
         return None
 
-    def _candidates(self, pattern: Pattern) -> Iterable[_Entry]:
-        """Entries that may fit, in the order of their arrival."""
-        key = candidates_key(pattern)
-        return self._groups.get(key, _NONE).values()
-
-    def _wait(self, waiter: _Waiter, timeout: float | None) -> _Entry:
+    def _wait_for(self, waiter: _Waiter, timeout: float | None) -> Entry:
         if timeout is not None and timeout <= 0:
-            raise NoTuple(f"no tuple fits {_show(waiter.pattern)}")
+            raise NoTuple(f"no tuple fits {waiter.pattern!r}")
+        entry = self._wait(waiter, timeout, self._waiters)
+        if entry is None:
+            raise NoTuple(f"no tuple fitted {waiter.pattern!r} in {timeout:g} s")
+        return entry
+
+    def _wait(
+        self, waiter: _Waiter, timeout: float | None, line: OrderedDict[int, _Waiter]
+    ) -> Entry | None:
+        """Wait in a line; gives None where nothing came in time."""
         if self._closed:
             raise _closed()
         waiter.number = next(self._waiter_numbers)
-        self._waiters[waiter.number] = waiter
+        line[waiter.number] = waiter
         try:
             waiter.arrived.wait(timeout)
         except BaseException:
@@ -292,14 +280,12 @@ class Space:
                 self._give_back(waiter, waiter.entry)
             raise
         finally:
-            self._waiters.pop(waiter.number, None)
+            line.pop(waiter.number, None)
         if waiter.error is not None:
             raise waiter.error
-        if waiter.entry is None:
-            raise NoTuple(f"no tuple fitted {_show(waiter.pattern)} in {timeout:g} s")
         return waiter.entry
 
-    def _wanting(self, entry: _Entry) -> list[_Waiter]:
+    def _wanting(self, entry: Entry) -> list[_Waiter]:
         """Those who wait for an entry, up to the first who takes it."""
         found = []
         readers = set(entry.readers)
@@ -316,85 +302,37 @@ class Space:
                 self._waiters.pop(waiter.number, None)
         return found
 
-    def _give(self, entry: _Entry, waiters: Iterable[_Waiter]) -> None:
+    def _give(self, entry: Entry, waiters: Iterable[_Waiter]) -> None:
         for waiter in waiters:
             self._waiters.pop(waiter.number, None)
             if waiter.reader:
                 entry.readers.add(waiter.reader)
             waiter.give(entry)
 
-    def _give_back(self, waiter: _Waiter, entry: _Entry) -> None:
+    def _give_back(self, waiter: _Waiter, entry: Entry) -> None:
         if not waiter.takes:
-            if waiter.reader and entry.number in self._entries:
+            if waiter.reader and entry in self._store:
                 entry.readers.discard(waiter.reader)
                 self._give(entry, self._wanting(entry))
             return
         wanting = self._wanting(entry)
         is_taken = bool(wanting) and wanting[-1].takes
         self._give(entry, wanting)
-        if is_taken:
-            return
-        self._insert(entry)
-        # It is as old as it was.
-        for entries in self._of(entry):
-            for number in [number for number in entries if number > entry.number]:
-                entries.move_to_end(number)
-
-    def _insert(self, entry: _Entry) -> None:
-        for entries in self._of(entry):
-            entries[entry.number] = entry
-        if entry.expires != float("inf"):
-            heapq.heappush(self._expiries, (entry.expires, entry.number))
-            if len(self._expiries) > 2 * len(self._entries) + _SLACK:
-                # Most of these were taken long before their time.
-                self._expiries = [
-                    (other.expires, other.number)
-                    for other in self._entries.values()
-                    if other.expires != float("inf")
-                ]
-                heapq.heapify(self._expiries)
-
-    def _remove(self, entry: _Entry) -> None:
-        del self._entries[entry.number]
-        for key in keys(entry.values):
-            group = self._groups[key]
-            del group[entry.number]
-            if not group:
-                del self._groups[key]
-
-    def _of(self, entry: _Entry) -> Iterator[OrderedDict[int, _Entry]]:
-        """All that lists an entry."""
-        yield self._entries
-        for key in keys(entry.values):
-            yield self._groups.setdefault(key, OrderedDict())
+        if not is_taken:
+            self._store.restore(entry)
 
     def _expire(self) -> None:
         """Remove what has outlived its lifetime."""
-        if not self._expiries:
-            return
-        now = self._clock()
-        expired = []
-        while self._expiries and self._expiries[0][0] <= now:
-            _, number = heapq.heappop(self._expiries)
-            entry = self._entries.get(number)
-            if entry is not None:
-                self._remove(entry)
-                expired.append(entry)
-        for entry in expired:
-            self._tell_removed(entry)
+        if self._store.has_ends:
+            for entry in self._store.expire(self._clock()):
+                self._tell_removed(entry)
 
-    def _tell_removed(self, entry: _Entry) -> None:
+    def _tell_removed(self, entry: Entry) -> None:
         if self._on_removed is not None:
             self._on_removed(entry.values)
 
 
-_NONE: OrderedDict[int, _Entry] = OrderedDict()
-
-
-def _show(pattern: Pattern) -> str:
-    if pattern and pattern[0] is _NOTICE:
-        return f"the topic {pattern[1]!r}"
-    return repr(pattern)
+_NOBODY: OrderedDict[int, _Waiter] = OrderedDict()
 
 
 def _closed() -> SpaceClosed:
