@@ -19,6 +19,7 @@ from toolserver.errors import (
     Forbidden,
     InvalidParams,
     MethodNotFound,
+    ParseError,
     Redirect,
     ToolFault,
     ToolNotFound,
@@ -256,6 +257,39 @@ def test_a_refused_call_reads_no_argument(dispatcher, steps):
     with bind(Context(client="eve")):
         refused = dispatcher.call(Call("guarded.work", read=read)).error
     assert isinstance(refused, Forbidden)
+    assert steps == ["tool ()"]
+
+
+def test_a_call_is_prepared_up_to_its_method(dispatcher, steps):
+    with bind(Context(protocol="RPC2")):
+        target, args, kwargs = dispatcher.prepare(
+            Call("guarded.work", ("1",), lax=True)
+        )
+    assert (target.name, args, kwargs) == ("guarded.work", [1], {})
+    assert steps == ["tool ()", "protocol", "method [1]"]
+    assert dispatcher.prepare(Call("plain.echo", (1,))).args == [1]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (Call("guarded.work", ("x",)), InvalidParams),
+        (Call("guarded.nope"), MethodNotFound),
+        (Call("nope.nope"), ToolNotFound),
+        (Call("plain.inner"), MethodNotFound),
+        (Call("x", error=ParseError("bad")), ParseError),
+    ],
+)
+def test_what_cannot_be_prepared_is_told_as_of_a_call(dispatcher, call, error):
+    with pytest.raises(error) as caught:
+        dispatcher.prepare(call)
+    told = dispatcher.call(call).error
+    assert (type(told), str(told)) == (type(caught.value), str(caught.value))
+
+
+def test_a_refused_call_is_not_prepared(dispatcher, steps):
+    with bind(Context(client="eve")), pytest.raises(Forbidden):
+        dispatcher.prepare(Call("guarded.work", (1,)))
     assert steps == ["tool ()"]
 
 

@@ -13,7 +13,7 @@ from toolserver.contexts import Var
 from toolserver.errors import InvalidRequest
 from toolserver.turns import Turns
 
-__all__ = ["claim_calls", "in_turns"]
+__all__ = ["claim_calls", "in_turns", "is_batch"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,11 @@ def claim_calls(count: int, most: int, what: str) -> None:
             f"{what}: got {count} calls{before}, expected at most {most} in a request"
         )
     account.count += count
+
+
+def is_batch() -> bool:
+    """Whether the running call is one of several that came in one request."""
+    return _account.get().count > 0
 
 
 def in_turns(items: Iterable[T]) -> Iterator[T]:

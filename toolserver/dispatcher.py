@@ -24,7 +24,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 
@@ -46,10 +46,24 @@ from toolserver.nativethreads import ThreadSlots
 from toolserver.registry import Registry
 from toolserver.transactions import start_clock
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "Prepared"]
 
 log = logging.getLogger("toolserver.calls")
 audit = logging.getLogger(AUDIT)
+
+
+class Prepared(NamedTuple):
+    """A call that can be made: everything before its method has been done.
+
+    Attributes:
+        target: What it leads to.
+        args: Its positional arguments, converted.
+        kwargs: Its named ones.
+    """
+
+    target: Target
+    args: list[Any]
+    kwargs: dict[str, Any]
 
 
 class Dispatcher:
@@ -101,6 +115,43 @@ class Dispatcher:
         except BaseException as error:  # a tool may raise SystemExit, too
             return Outcome(call, error=self.failure(target, error))
 
+    def prepare(self, call: Call, target: Target | None = None) -> Prepared:
+        """Take a call that came from outside up to its method, to make it later.
+
+        Args:
+            call: The call.
+            target: What it leads to, where that is known already.
+
+        Returns:
+            What it leads to, and its converted arguments.
+
+        Raises:
+            ToolserverError: What the caller learns of why it cannot be made.
+            Signal: What a validator or parser answers instead.
+        """
+        if call.error is not None:
+            raise call.error
+        try:
+            target = target or self.registry.target(call.name)
+            if not target.exported:
+                raise MethodNotFound(f"no method {call.name!r}")
+        except MethodNotFound as error:
+            error.is_asked_for = True
+            raise
+        except ToolserverError:
+            raise
+        except BaseException as error:  # a factory's, which could not make the tool
+            raise self.failure(call, error) from None
+        inner = (current() or Context()).nested(target.tool, target.spec.name)
+        with bind(inner):
+            try:
+                args, kwargs = _check(target, call, inner, inside=False)
+            except Signal:
+                raise
+            except BaseException as error:
+                raise self.failure(target, error) from None
+        return Prepared(target, args, kwargs)
+
     def _answer(self, target: Target, call: Call, signal: Signal) -> Outcome:
         context = current()
         if context is not None and context.protocol == "REST":
@@ -143,17 +194,7 @@ class Dispatcher:
         self, target: Target, call: Call, inner: Context, inside: bool, checked: bool
     ) -> Any:
         if checked:
-            run_validators(target.tool_validators, Call(call.name), inner)
-            if call.read is not None:
-                call.args, call.kwargs = call.read()
-            spec = target.spec
-            if spec.unlocked is not None:
-                spec = spec.unlocked
-                if not inside:
-                    _unlock(target, call, inner)
-            args, kwargs = spec.convert(call.args, call.kwargs, lax=call.lax)
-            converted = Call(call.name, args, kwargs)
-            run_validators(target.method_validators, converted, inner)
+            args, kwargs = _check(target, call, inner, inside)
         else:
             args, kwargs = list(call.args), dict(call.kwargs)
         timeout = target.timeout
@@ -202,7 +243,9 @@ class Dispatcher:
         if isinstance(error, (Forbidden, Unauthenticated)):
             audit.warning("refused %s: %s", target.name, error.message)
         # A tool's code that raises MethodNotFound has failed in a call of its own.
-        if isinstance(error, ToolserverError) and not isinstance(error, MethodNotFound):
+        if isinstance(error, ToolserverError) and (
+            not isinstance(error, MethodNotFound) or error.is_asked_for
+        ):
             return error
         context = current()
         reference = context.request_id if context is not None else ""
@@ -216,6 +259,23 @@ class Dispatcher:
             text = ""
         message = f"{kind}: {text}" if text else kind
         return ToolFault(message, exception=error, kind=kind)
+
+
+def _check(
+    target: Target, call: Call, context: Context, inside: bool
+) -> tuple[list[Any], dict[str, Any]]:
+    """Take a call from the validators of its tool to those of its method."""
+    run_validators(target.tool_validators, Call(call.name), context)
+    if call.read is not None:
+        call.args, call.kwargs = call.read()
+    spec = target.spec
+    if spec.unlocked is not None:
+        spec = spec.unlocked
+        if not inside:
+            _unlock(target, call, context)
+    args, kwargs = spec.convert(call.args, call.kwargs, lax=call.lax)
+    run_validators(target.method_validators, Call(call.name, args, kwargs), context)
+    return args, kwargs
 
 
 def _unlock(target: Target, call: Call, context: Context) -> None:

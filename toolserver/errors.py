@@ -94,10 +94,16 @@ class InvalidRequest(ToolserverError):
 
 
 class MethodNotFound(ToolserverError):
-    """The tool has no such method, or none that may be called from there."""
+    """The tool has no such method, or none that may be called from there.
+
+    Attributes:
+        is_asked_for: Whether a tool that raises it was asked for that method; else it
+            has made a wrong call itself, which is a failure of its own.
+    """
 
     code = -32601
     status = 404
+    is_asked_for = False
 
 
 class ToolNotFound(MethodNotFound):
