@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import itertools
+import socket
 import time
 
 import gevent
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -17,6 +19,9 @@ from toolserver import universe as shared
 from toolserver import wait as wait_for
 from toolserver.errors import Overload
 from toolserver.serverspace import Universe
+from toolserver.sharing.hub import Hub
+from toolserver.sharing.link import Link
+from toolserver.sharing.sharedspace import SharedSpace
 from toolserver.tuplespace import SpaceClosed, SpaceFull
 from toolserver.tuplestore import TupleStore
 
@@ -34,15 +39,47 @@ def clock():
     return Clock()
 
 
+def local_space(*, on_removed=None, **options):
+    """The space of one process."""
+    return Space(on_removed=on_removed, **options), lambda: None
+
+
+def shared_space(*, on_removed=None, **options):
+    """One that several processes share, of which this is the only one."""
+    ours, theirs = socket.socketpair()
+    hub = Hub(**options)
+    hub.attach(theirs)
+    link = Link(ours)
+    if on_removed is not None:
+        link.on_expired(on_removed)
+    return SharedSpace(link, on_removed=on_removed), link.close
+
+
+@pytest.fixture(params=[local_space, shared_space], ids=["local", "shared"])
+def make_space(request):
+    closes = []
+
+    def make_space(**options):
+        space, close = request.param(**options)
+        closes.append(close)
+        return space
+
+    yield make_space
+    for close in closes:
+        close()
+
+
 @pytest.fixture
-def space(clock):
-    return Space(clock=clock)
+def space(make_space, clock):
+    return make_space(clock=clock)
 
 
 def waiting(function, *args, **kwargs):
     """Let a greenlet begin to wait."""
     greenlet = gevent.spawn(function, *args, **kwargs)
     gevent.idle()
+    # What it asks for has arrived before this is answered.
+    len(getattr(function, "__self__", ()))
     assert not greenlet.ready()
     return greenlet
 
@@ -246,8 +283,8 @@ def test_a_predicate_that_fails_is_its_owners_matter(space):
         bad.get(timeout=5)
 
 
-def test_a_full_space_says_so():
-    space = Space(max_tuples=2)
+def test_a_full_space_says_so(make_space):
+    space = make_space(max_tuples=2)
     space.out((1,))
     space.out((2,))
     with pytest.raises(SpaceFull, match="it holds 2 tuples"):
@@ -279,9 +316,9 @@ def test_closing_wakes_all_and_lets_nobody_wait(space):
     assert issubclass(SpaceClosed, Overload)
 
 
-def test_what_is_removed_is_told(clock):
+def test_what_is_removed_is_told(make_space, clock):
     told = []
-    space = Space(clock=clock, on_removed=told.append)
+    space = make_space(clock=clock, on_removed=told.append)
     space.out(("taken",))
     space.out(("expired",), ttl=1)
     space.read(("taken",), timeout=0)
@@ -353,11 +390,13 @@ class SpaceMachine(RuleBasedStateMachine):
         st.sampled_from([0, 1, 2, ..., int]) | st.just(lambda number: number > 0),
     )
 
+    make_space = staticmethod(local_space)
+
     def __init__(self):
         super().__init__()
         self.clock = Clock()
         self.removed = []
-        self.space = Space(
+        self.space, self.close = self.make_space(
             clock=self.clock, on_removed=self.removed.append, max_tuples=8
         )
         self.model = []
@@ -399,7 +438,7 @@ class SpaceMachine(RuleBasedStateMachine):
             if self.fits(pattern, entry[0]):
                 self.model.remove(entry)
                 self.gone += 1
-                assert self.space.take(pattern, timeout=0) is entry[0]
+                assert self.space.take(pattern, timeout=0) == entry[0]
                 return
         with pytest.raises(NoTuple):
             self.space.take(pattern, timeout=0)
@@ -410,7 +449,7 @@ class SpaceMachine(RuleBasedStateMachine):
             if self.fits(pattern, entry[0]) and reader not in entry[2]:
                 if reader:
                     entry[2].add(reader)
-                assert self.space.read(pattern, reader=reader, timeout=0) is entry[0]
+                assert self.space.read(pattern, reader=reader, timeout=0) == entry[0]
                 return
         with pytest.raises(NoTuple):
             self.space.read(pattern, reader=reader, timeout=0)
@@ -425,7 +464,16 @@ class SpaceMachine(RuleBasedStateMachine):
         assert len(self.removed) == self.gone
 
 
+class SharedSpaceMachine(SpaceMachine):
+    make_space = staticmethod(shared_space)
+
+    def teardown(self):
+        self.close()
+
+
 TestSpaceMachine = SpaceMachine.TestCase
+TestSharedSpaceMachine = SharedSpaceMachine.TestCase
+TestSharedSpaceMachine.settings = settings(max_examples=25, deadline=None)
 
 
 # In a server.

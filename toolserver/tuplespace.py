@@ -30,6 +30,7 @@ __all__ = [
     "Space",
     "SpaceClosed",
     "SpaceFull",
+    "check_out",
 ]
 
 
@@ -124,10 +125,7 @@ class Space:
             ValueError: The lifetime is negative.
             SpaceFull: There are too many tuples.
         """
-        if not isinstance(values, tuple):
-            raise TypeError(f"out: got {type(values).__name__}, expected a tuple")
-        if ttl is not None and not ttl >= 0:
-            raise ValueError(f"ttl: got {ttl!r}, expected seconds, 0 or more")
+        check_out(values, ttl)
         self._expire()
         expires = float("inf") if ttl is None else self._clock() + ttl
         entry = self._store.make(values, expires)
@@ -333,6 +331,23 @@ class Space:
 
 
 _NOBODY: OrderedDict[int, _Waiter] = OrderedDict()
+
+
+def check_out(values: Tuple, ttl: float | None) -> None:
+    """Refuse what cannot be put into a space.
+
+    Args:
+        values: The tuple.
+        ttl: Its lifetime, seconds; None for no bound.
+
+    Raises:
+        TypeError: It is no tuple.
+        ValueError: The lifetime is negative.
+    """
+    if not isinstance(values, tuple):
+        raise TypeError(f"out: got {type(values).__name__}, expected a tuple")
+    if ttl is not None and not ttl >= 0:
+        raise ValueError(f"ttl: got {ttl!r}, expected seconds, 0 or more")
 
 
 def _closed() -> SpaceClosed:
