@@ -62,6 +62,15 @@ class Services:
             found = self._parts[kind] = kind()
         return found
 
+    def provide(self, kind: type, part: Any) -> None:
+        """Set what is used in the place of an instance of a class.
+
+        Args:
+            kind: The class, of which none was asked for yet.
+            part: Offers the same.
+        """
+        self._parts[kind] = part
+
     def close(self) -> None:
         """Close those parts that hold something: that have a method `close`."""
         for part in self._parts.values():

@@ -29,6 +29,8 @@ from toolserver.reloading import ToolReloader
 from toolserver.serverspace import Universe
 from toolserver.services import Services, install
 from toolserver.settings import Settings
+from toolserver.sharing.joining import join
+from toolserver.sharing.link import Link
 from toolserver.subscribers import Subscribers
 from toolserver.toolbuilder import ToolBuilder
 from toolserver.watchdog import Watchdog
@@ -50,6 +52,8 @@ class Worker:
         configuration: Where the settings came from, for the tools' own.
         access_log: Writes a line for each answer; None for no access log.
         tools: The tools to serve; by default all that the home loads.
+        link: The connection to the hub, where there are other workers; it is closed
+            with this one.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Worker:
         configuration: Configuration | None = None,
         access_log: AccessLog | None = None,
         tools: Iterable[Declaration] | None = None,
+        link: Link | None = None,
     ) -> None:
         self.settings = settings
         self.home = home
@@ -73,6 +78,9 @@ class Worker:
             threads=settings.server.threads,
         )
         self.services = Services(self.registry, self.dispatcher, settings, home)
+        self._link = link
+        if link is not None:
+            join(self.services, link)
         self._lifecycle = Lifecycle(
             self.registry, self.services, home.var / "setup.lock"
         )
@@ -262,6 +270,8 @@ class Worker:
         self._access.close()
         self.services.close()
         self.dispatcher.threads.close()
+        if self._link is not None:
+            self._link.close()
         install(None, self.services)
 
     def _build(self) -> App:
