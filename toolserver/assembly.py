@@ -73,7 +73,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
             wsdl.namespace if wsdl is not None else None,
         ),
         JSONRPC(settings.limits),
-        *_picklerpc(settings, home),
+        *_picklerpc(settings, home, access),
         *codecs,
     ]
     public = settings.server.public_url
@@ -102,7 +102,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
     return Assembly(app, rpc, gateway, frozenset(modules))
 
 
-def _picklerpc(settings: Settings, home: Home) -> Iterator[RPCProtocol]:
+def _picklerpc(settings: Settings, home: Home, access: Access) -> Iterator[RPCProtocol]:
     """PickleRPC, where it is switched on and may be."""
     if not settings.picklerpc.enabled:
         return
@@ -124,9 +124,11 @@ def _picklerpc(settings: Settings, home: Home) -> Iterator[RPCProtocol]:
             f"{home.privkeys / SERVER}.pem: PickleRPC needs an RSA key; this one can "
             "sign, and nothing can be sealed for it"
         )
+    lifetime = settings.picklerpc.session_lifetime
     yield PickleRPC(
         key,
         classes_of(settings.picklerpc.classes),
         max_size=settings.limits.body,
         is_unlimited=settings.picklerpc.unlimited,
+        sessions=access.offer_sessions(lifetime) if lifetime else None,
     )

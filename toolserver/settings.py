@@ -333,6 +333,15 @@ class PickleRPCSettings(_Section, frozen=True):
             "the server."
         ),
     ] = False
+    session_lifetime: Annotated[
+        int,
+        _doc(
+            "Time for which a client that has signed one call may make others without; "
+            "0 to have each call signed.",
+            ge=0,
+            le=86_400,
+        ),
+    ] = 600
 
 
 class JobSettings(_Section, frozen=True):

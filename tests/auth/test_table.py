@@ -15,6 +15,8 @@ from tests.auth.test_access import FILES, write
 from toolserver import AuthenticatedTool, context, register
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.sealing import associated_data, seal_request
+from toolserver.auth.sessionfile import Spent
+from toolserver.auth.sessionkeys import Numbered, SessionKeys
 from toolserver.auth.signing import make_nonce, sign_request
 from toolserver.protocols.pickles import KNOWN, read_pickle, write_pickle
 
@@ -24,6 +26,8 @@ DENY = ("", "denied:127.0.0.1")
 ALLOW = ("", "ann:127.0.0.1", "guest:127.0.0.1")
 BASIC = ("absent", "right", "wrong", "other")
 SIGNATURE = ("absent", "right", "wrong key", "unknown", "tampered", "stale")
+#: What a session may be, in place of a signature.
+SESSION = ("right", "repeated", "tampered", "unknown", "ended")
 
 
 @register("table")
@@ -84,6 +88,64 @@ def expected(deny, allow, basic, signature, *, mandatory):
     return (200, client) if client == "ann" else (403, None)
 
 
+def ask_in_session(server, protocol, basic, session):
+    """Call by a session that is stored as if a signed request had opened it."""
+    path, body, kind = REQUESTS[protocol]
+    sessions = server.worker._access._signatures._sessions
+    secret, number = b"s" * 32, 1
+    headers = {"Content-Type": kind} if kind else {}
+    if session == "ended":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sessions._file, "lifetime", 0)
+            grant = sessions.open("ann", ANN.public_key(), secret)
+    else:
+        grant = sessions.open("ann", ANN.public_key(), secret)
+    keys = SessionKeys(secret, grant.session)
+    method = "POST" if body or protocol == "PYRPC" else "GET"
+    bound_to = SessionKeys.bound_to(
+        method=method,
+        authority=server.url(path).split("/")[2],
+        path=path,
+        query="",
+        kind=kind,
+        sender="ann",
+    )
+    if protocol == "PYRPC":
+        call = {"method": "table.whoami", "args": (), "kwargs": {}}
+        body = write_pickle(call, KNOWN)
+    body = keys.seal_request(body, number, bound_to)
+    if session == "tampered":
+        body = body[:-1] + bytes([body[-1] ^ 1])
+    if session == "repeated":
+        stored = sessions._file.find(grant.session)
+        assert sessions._file.spend(stored, number) is Spent.FRESH
+    named = "A" * 24 if session == "unknown" else grant.session
+    headers["Toolserver-Session"] = str(Numbered(named, number))
+    answer = requests.request(
+        method,
+        server.url(path),
+        data=body,
+        headers=headers,
+        auth=HTTPBasicAuth(*PAIRS[basic]) if basic in PAIRS else None,
+        timeout=20,
+    )
+    if answer.status_code != 200:
+        return answer.status_code, None
+    content = keys.open_answer(answer.content, number, bound_to, 200, kind)
+    found = read_pickle(content, KNOWN, 100_000)
+    return (
+        (CODES[found["error"]["code"]], None)
+        if "error" in found
+        else (
+            200,
+            found["value"],
+        )
+    )
+
+
+PAIRS = {"right": ("ann", "ann's"), "wrong": ("ann", "x"), "other": ("bob", "bob's")}
+
+
 def ask(server, protocol, basic, signature):
     path, body, kind = REQUESTS[protocol]
     url = server.url(path)
@@ -120,8 +182,7 @@ def ask(server, protocol, basic, signature):
                 body = body[:-1] + b" "
             else:
                 url += "?number=1"
-    pair = {"right": ("ann", "ann's"), "wrong": ("ann", "x"), "other": ("bob", "bob's")}
-    auth = HTTPBasicAuth(*pair[basic]) if basic in pair else None
+    auth = HTTPBasicAuth(*PAIRS[basic]) if basic in PAIRS else None
     answer = requests.request(
         method, url, data=body or None, headers=headers, auth=auth, timeout=20
     )
@@ -200,4 +261,30 @@ def test_each_combination_has_its_outcome(server, deny, allow):
         called = Table.calls - before
         if found != due or called != (due[0] == 200 and protocol != "file"):
             wrong.append((protocol, basic, signature, found, due, called))
+    assert not wrong
+
+
+@pytest.mark.parametrize("allow", ALLOW)
+@pytest.mark.parametrize("deny", DENY)
+def test_each_combination_with_a_session_has_its_outcome(server, deny, allow):
+    if not server.is_mandatory:
+        pytest.skip("sessions need mandatory signatures")
+    access = server.worker._access
+    write(server.worker.home.path, hosts_deny=deny, hosts_allow=allow)
+    access._deny.refresh()
+    access._allow.refresh()
+    access._arrange()
+    wrong = []
+    for protocol, basic, session in itertools.product(REQUESTS, BASIC, SESSION):
+        before = Table.calls
+        found = ask_in_session(server, protocol, basic, session)
+        if deny:
+            due = 403, None
+        elif protocol != "PYRPC" or session != "right" or basic in ("wrong", "other"):
+            due = 401, None
+        else:
+            due = 200, "ann"
+        called = Table.calls - before
+        if found != due or called != (due[0] == 200):
+            wrong.append((protocol, basic, session, found, due, called))
     assert not wrong

@@ -64,7 +64,7 @@ def test_values_of_python_arrive_as_they_are(remote):
     value = {1: ({2}, frozenset("a")), "when": dt.datetime(2026, 1, 2), "b": Decimal(1)}
     assert tool.echo(value) == value
     assert tool.echo(value=value) == value
-    assert tool.who() == ["ann", "Signature", "PYRPC"]
+    assert tool.who() == ["ann", "Session", "PYRPC"]
     assert remote.tools()
 
 

@@ -29,6 +29,7 @@ from toolserver.message import Request
 from toolserver.settings import AuthSettings
 
 if TYPE_CHECKING:
+    from toolserver.auth.sessions import Sessions
     from toolserver.auth.signatures import SignatureAuthenticator
 
 __all__ = ["Access"]
@@ -107,6 +108,22 @@ class Access:
         self._accounts.close()
         if self._signatures is not None:
             self._signatures.close()
+
+    def offer_sessions(self, lifetime: int) -> Sessions | None:
+        """Let clients open sessions by signed requests.
+
+        Args:
+            lifetime: How long one can be used, seconds.
+
+        Returns:
+            The sessions; None where no signatures are judged.
+
+        Raises:
+            StartError: They cannot be kept.
+        """
+        if self._signatures is None:
+            return None
+        return self._signatures.offer_sessions(lifetime)
 
     def _has_keys(self) -> bool:
         return self._settings.rsa_authenticate or any(

@@ -21,11 +21,12 @@ from toolserver.auth.algorithms import algorithm_of, sign
 from toolserver.auth.digests import content_digest
 from toolserver.auth.keys import SERVER, PrivateKey
 from toolserver.auth.profile import LABEL, REQUEST_SIGNATURE, TAG, signature_base
+from toolserver.auth.sessionkeys import SESSION_FIELD
 from toolserver.auth.structured import BareItem, InnerList, Item, parse_dictionary
 from toolserver.message import FileBody, Request, Response
 from toolserver.nativethreads import offload
 
-__all__ = ["AnswerSigner"]
+__all__ = ["AnswerSigner", "gather"]
 
 log = logging.getLogger("toolserver.auth")
 
@@ -37,6 +38,7 @@ _OFFERED = (
     Item("content-digest"),
     Item("content-type"),
     REQUEST_SIGNATURE,
+    Item(SESSION_FIELD),
 )
 #: Protocols whose answers to signed requests are signed always.
 _ALWAYS = frozenset({"PYRPC"})
@@ -79,7 +81,7 @@ class AnswerSigner:
             The same answer with a signature; without one where it is too long to be
             held back.
         """
-        body = _gather(response)
+        body = gather(response)
         if body is None:
             return response
         made = copy.copy(response)
@@ -94,6 +96,9 @@ class AnswerSigner:
         kinds = [value for name, value in fields if name.lower() == "content-type"]
         if kinds:
             values[str(Item("content-type"))] = ", ".join(map(str.strip, kinds))
+        granted = [value for name, value in fields if name.lower() == SESSION_FIELD]
+        if granted:
+            values[str(Item(SESSION_FIELD))] = granted[0]
         covered = InnerList(
             tuple(item for item in _OFFERED if str(item) in values),
             self._params(request),
@@ -143,8 +148,16 @@ def _wanted(field: str | None, algorithm: str) -> InnerList | None:
     return asked if all(item in _OFFERED for item in asked.items) else None
 
 
-def _gather(response: Response) -> bytes | None:
-    """The whole body of an answer; None if it is too long, and then it is as before."""
+def gather(response: Response) -> bytes | None:
+    """The whole body of an answer; waits for one that is made piece by piece.
+
+    Args:
+        response: The answer.
+
+    Returns:
+        The body; None where it is too long to be held back, or made of events: the
+        answer can be sent as before.
+    """
     body = response.body
     if isinstance(body, bytes):
         return body

@@ -60,9 +60,18 @@ class Sealed:
     """
 
     def __init__(self, key: bytes, salt: str, associated: bytes) -> None:
-        derived = HKDF(hashes.SHA256(), _KEY_SIZE, salt.encode(), b"response")
-        self._answer = AESGCM(derived.derive(key))
+        self._key = key
+        self._salt = salt.encode()
+        self._answer = AESGCM(self._derive(b"response"))
         self._associated = associated
+
+    def _derive(self, purpose: bytes) -> bytes:
+        derived = HKDF(hashes.SHA256(), _KEY_SIZE, self._salt, purpose)
+        return derived.derive(self._key)
+
+    def session_secret(self) -> bytes:
+        """What the keys of a session are derived from that the request asks for."""
+        return self._derive(b"session")
 
     def seal(self, content: bytes) -> bytes:
         """Seal the answer.

@@ -36,6 +36,9 @@ from toolserver.auth.profile import (
     read_label,
     signature_base,
 )
+from toolserver.auth.sessionfile import SessionFile
+from toolserver.auth.sessionkeys import SESSION_FIELD
+from toolserver.auth.sessions import Sessions
 from toolserver.auth.structured import InnerList, Item
 from toolserver.errors import StartError, Unauthenticated
 from toolserver.home import Home
@@ -43,11 +46,13 @@ from toolserver.message import BodyReader, Request
 from toolserver.nativethreads import offload
 from toolserver.settings import AuthSettings
 
-__all__ = ["SignatureAuthenticator"]
+__all__ = ["SIGNED_BY", "SignatureAuthenticator"]
 
 log = logging.getLogger("toolserver.auth")
 
 _CHALLENGE = 'Signature realm="toolserver"'
+#: The note of a request that has the key by which its signature holds.
+SIGNED_BY = "signed by"
 #: Characters of each of the two fields: it bounds what a stranger can make us read.
 _LONGEST_FIELD = 2048
 #: Up to this size an RSA signature is checked in less time than a thread would take.
@@ -92,6 +97,7 @@ class SignatureAuthenticator:
         self._keys = PublicKeys(home.pubkeys)
         self._nonces: Nonces | None = None
         self._signer: AnswerSigner | None = None
+        self._sessions: Sessions | None = None
 
     def load(self) -> None:
         """Read the keys, and open the memory of nonces.
@@ -128,14 +134,38 @@ class SignatureAuthenticator:
         self._keys.refresh()
 
     def close(self) -> None:
-        """Close the memory of nonces."""
+        """Close the memory of nonces, and of sessions."""
+        if self._sessions is not None:
+            self._sessions.close()
+            self._sessions = None
         if self._nonces is not None:
             self._nonces.close()
             self._nonces = None
 
+    def offer_sessions(self, lifetime: int) -> Sessions:
+        """Let clients open sessions by signed requests.
+
+        Args:
+            lifetime: How long one can be used, seconds.
+
+        Returns:
+            The sessions; what is asked for again is the same.
+
+        Raises:
+            StartError: They cannot be kept.
+        """
+        if self._sessions is None:
+            file = SessionFile(
+                self._home.var / "sessions", lifetime=lifetime, clock=self._clock
+            )
+            self._sessions = Sessions(file, self._keys.find, self._clock)
+        return self._sessions
+
     def authenticate(self, request: Request) -> Identity | None:
         """Judge the signature of a request; see `Authenticator`."""
         if not ("signature-input" in request.headers or "signature" in request.headers):
+            if self._sessions is not None and SESSION_FIELD in request.headers:
+                return self._sessions.authenticate(request)
             if self._settings.rsa_authenticate and not self._is_free(request):
                 raise _refusal("a signature is needed")
             return None
@@ -151,6 +181,7 @@ class SignatureAuthenticator:
             raise _refusal(f"signature: {error}") from error
         content = self._check_body(request, signed, digest)
         self._spend(signed)
+        request.notes[SIGNED_BY] = key
         seal = None
         if self._signer is not None and self._signer.is_asked(request):
             seal = functools.partial(self._signer.sign, request, signed.signature)

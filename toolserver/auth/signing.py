@@ -35,6 +35,7 @@ from toolserver.auth.structured import InnerList, Item
 __all__ = [
     "SignatureError",
     "SignedRequest",
+    "covers",
     "make_nonce",
     "sign_request",
     "verify_answer",
@@ -139,6 +140,17 @@ def sign_request(
     fields["Signature-Input"] = f"{LABEL}={covered}"
     fields["Signature"] = f"{LABEL}={Item(signature)}"
     return SignedRequest(fields, signature)
+
+
+def covers(headers: Mapping[str, str], name: str) -> bool:
+    """Whether the signature of a message, which holds, covers a field.
+
+    Args:
+        headers: The header fields of the message, their names in lower case.
+        name: The name of the field, in lower case.
+    """
+    covered, _ = read_label((headers["signature-input"], headers["signature"]))
+    return Item(name) in covered.items
 
 
 def verify_answer(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -21,14 +22,25 @@ from toolserver.auth.sealing import (
     associated_data,
     seal_request,
 )
+from toolserver.auth.sessionkeys import (
+    NEW,
+    SESSION_FIELD,
+    UNKNOWN,
+    Grant,
+    Numbered,
+    SessionKeys,
+    ask_instead,
+)
 from toolserver.auth.signing import (
     SignatureError,
     SignedRequest,
+    covers,
     make_nonce,
     sign_request,
     verify_answer,
 )
 from toolserver.client.codecs import Answer, bad_answer, excerpt
+from toolserver.client.sessions import ClientSession, SessionHolder
 from toolserver.errors import StartError
 
 __all__ = ["SEALED", "Signature", "Signer"]
@@ -55,6 +67,7 @@ class Signer:
         self, privkey: Path, pubkey: Path | None, localname: str | None
     ) -> None:
         self.keyid = localname or privkey.stem
+        self.sessions = SessionHolder()
         if not privkey.exists():
             raise FileNotFoundError(2, "no such private key", str(privkey))
         try:
@@ -76,13 +89,20 @@ class Signature(AuthBase):
         signer: The keys.
         further: What else the request needs.
         seals: Whether the body is sealed for the server, and the answer's opened.
+        instead_of: The request of a session that was refused, in place of which this
+            one is signed.
 
     Raises:
         ValueError: It is to be sealed, and there is no RSA key of the server.
     """
 
     def __init__(
-        self, signer: Signer, further: AuthBase | None, *, seals: bool = False
+        self,
+        signer: Signer,
+        further: AuthBase | None,
+        *,
+        seals: bool = False,
+        instead_of: Numbered | None = None,
     ) -> None:
         if seals and not isinstance(signer.public, RSAPublicKey):
             raise ValueError("pubkey: PickleRPC needs an RSA key of the server")
@@ -91,14 +111,32 @@ class Signature(AuthBase):
         self._seals = seals
         self._signed: SignedRequest | None = None
         self._sealed: Sealed | None = None
+        self._instead_of = instead_of
+        self._session: ClientSession | None = None
+        self._asks = False
+        if seals and instead_of is None:
+            self._session = signer.sessions.session
+        self._number: Numbered | None = None
+        self._bound_to = b""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign a request as it is going to be sent."""
         if self._further is not None:
             request = self._further(request)
+        if self._session is not None:
+            self._seal_in(self._session, request)
+            return request
         nonce = make_nonce()
+        cover: tuple[str, ...] = ()
         if self._seals:
             self._seal(request, nonce)
+            cover = (KEY_FIELD,)
+            if self._instead_of is not None or self._signer.sessions.asks():
+                refused = self._instead_of
+                ask = NEW if refused is None else ask_instead(refused)
+                request.headers[SESSION_FIELD] = ask
+                self._asks = True
+                cover = (KEY_FIELD, SESSION_FIELD)
         body = request.body or b""
         self._signed = sign_request(
             request.method or "",
@@ -107,7 +145,7 @@ class Signature(AuthBase):
             body if isinstance(body, bytes) else str(body).encode(),
             keyid=self._signer.keyid,
             key=self._signer.private,
-            cover=(KEY_FIELD,) if self._seals else (),
+            cover=cover,
             nonce=nonce,
             asks=self._signer.public is not None,
         )
@@ -135,6 +173,51 @@ class Signature(AuthBase):
         request.headers[KEY_FIELD] = wrapped
         request.headers["Content-Length"] = str(len(body))
 
+    def _seal_in(self, session: ClientSession, request: PreparedRequest) -> None:
+        """Put what the server alone can open in the place of the body, in a session."""
+        if not isinstance(request.body, bytes):
+            raise TypeError("nothing can be sealed")
+        parts = urlsplit(request.url or "")
+        self._bound_to = SessionKeys.bound_to(
+            method=request.method or "",
+            authority=authority(parts.netloc.rpartition("@")[2], parts.scheme),
+            path=parts.path,
+            query=parts.query,
+            kind=request.headers.get("Content-Type", ""),
+            sender=self._signer.keyid,
+        )
+        self._number = session.number()
+        request.body = session.keys.seal_request(
+            request.body, self._number.number, self._bound_to
+        )
+        request.headers[SESSION_FIELD] = str(self._number)
+        request.headers["Content-Length"] = str(len(request.body))
+
+    def instead(self, answer: Answer) -> Self | None:
+        """What signs the request again where its session was refused.
+
+        Anybody may have said so. The server makes sure that the request which was
+        refused is not taken besides the one that is sent in its place.
+
+        Args:
+            answer: The answer, its body as it was sent.
+
+        Returns:
+            The signature of the request that is sent in its place, or None where it
+            was not refused.
+        """
+        if (
+            self._session is None
+            or answer.status != 401
+            or answer.headers.get("www-authenticate") != UNKNOWN
+            or SESSION_FIELD in answer.headers
+        ):
+            return None
+        self._signer.sessions.forget(self._session)
+        return type(self)(
+            self._signer, self._further, seals=True, instead_of=self._number
+        )
+
     def open(self, answer: Answer) -> Answer:
         """Open a sealed answer; others are as they are.
 
@@ -154,17 +237,23 @@ class Signature(AuthBase):
         except ValueError as error:
             raise bad_answer(answer, f"the answer {error}") from error
 
-    def check(self, answer: Answer) -> None:
+    def check(self, answer: Answer) -> Answer:
         """Make sure that an answer is the server's, and to this request.
 
         Args:
             answer: The answer, its body as it was sent.
 
+        Returns:
+            The answer; of one that was sealed in a session, what was sealed.
+
         Raises:
-            AnswerError: It is not signed, or its signature does not hold.
+            AnswerError: It is neither signed nor sealed, or its signature does not
+                hold.
         """
+        if self._session is not None and self._number is not None:
+            return self._check_in(self._session, self._number, answer)
         if self._signer.public is None or self._signed is None:
-            return
+            return answer
         try:
             verify_answer(
                 answer.status,
@@ -177,3 +266,34 @@ class Signature(AuthBase):
             # Anybody may have said it; it may help all the same.
             said = excerpt(answer) or "nothing"
             raise bad_answer(answer, f"{error}; it says: {said}") from error
+        if self._asks and self._sealed is not None:
+            self._keep_session(answer, self._sealed.session_secret())
+        return answer
+
+    def _check_in(
+        self, session: ClientSession, number: Numbered, answer: Answer
+    ) -> Answer:
+        if answer.headers.get(SESSION_FIELD) == str(number):
+            try:
+                body = session.keys.open_answer(
+                    answer.body,
+                    number.number,
+                    self._bound_to,
+                    answer.status,
+                    answer.content_type,
+                )
+            except ValueError as error:
+                raise bad_answer(answer, f"the answer {error}") from error
+            return replace(answer, body=body)
+        said = excerpt(answer) or "nothing"
+        raise bad_answer(answer, f"the answer is not sealed; it says: {said}")
+
+    def _keep_session(self, answer: Answer, secret: bytes) -> None:
+        """Use the session that an answer grants, if its signature tells of it."""
+        field = answer.headers.get(SESSION_FIELD)
+        if field is None or not covers(answer.headers, SESSION_FIELD):
+            return
+        try:
+            self._signer.sessions.keep(Grant.read(field), secret)
+        except ValueError as error:
+            raise bad_answer(answer, str(error)) from error

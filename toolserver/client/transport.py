@@ -158,13 +158,23 @@ class Transport:
             attempt += 1
 
     def _exchange(self, request: Outgoing, deadline: float | None) -> Answer:
+        signature = None
+        if self._signer is not None:
+            signature = self._signer(self._basic, seals=request.is_sealed)
+        answer, instead = self._attempt(request, deadline, signature)
+        if instead is not None:
+            # The server knows nothing of the session any more.
+            answer, _ = self._attempt(request, deadline, instead)
+        return answer
+
+    def _attempt(
+        self, request: Outgoing, deadline: float | None, signature: Signature | None
+    ) -> tuple[Answer, Signature | None]:
+        """The answer, and what signs the request if it has to be sent once more."""
         remaining = None
         if deadline is not None:
             # Zero would mean not to wait at all.
             remaining = max(0.001, deadline - time.monotonic())
-        signature = None
-        if self._signer is not None:
-            signature = self._signer(self._basic, seals=request.is_sealed)
         try:
             response = self._session.request(
                 "GET" if request.body is None else "POST",
@@ -185,11 +195,15 @@ class Transport:
         with response:
             try:
                 if signature is None:
-                    return self._read(response.raw, answer, deadline)
+                    return self._read(response.raw, answer, deadline), None
                 # What is signed is what was sent, compressed if it was.
                 sent = self._read(response.raw, answer, deadline, unpacks=False)
-                signature.check(sent)
-                return signature.open(self._read(_packed(sent), answer, deadline))
+                instead = signature.instead(sent)
+                if instead is not None:
+                    return sent, instead
+                sent = signature.check(sent)
+                opened = self._read(_packed(sent), answer, deadline)
+                return signature.open(opened), None
             except (requests.RequestException, HTTPError) as error:
                 raise self._failure(error, is_sent=True) from error
 

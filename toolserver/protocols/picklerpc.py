@@ -5,6 +5,10 @@ order: the signature holds (which the server has seen to before any codec is ask
 field with the key is covered by it, the key is unwrapped, the body opened, unpacked
 within a bound, and only then unpickled, by names of classes from a list.
 
+A signed request may ask for a session, in which later ones are sealed under a key of
+both sides and need no signature: see `toolserver.auth.sessionkeys`. Those were opened
+before any codec is asked, because that is what proves whose they are.
+
 The content of a request is a dict with ``method``, ``args`` and ``kwargs``; that of an
 answer has ``value``, or ``error`` with ``code``, ``type``, ``message`` and ``data``,
 and where its class is known the ``exception`` itself.
@@ -12,11 +16,15 @@ and where its class is known the ``exception`` itself.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from toolserver.auth.profile import authority, read_label
 from toolserver.auth.sealing import KEY_FIELD, Sealed, associated_data, open_request
-from toolserver.auth.structured import Item
+from toolserver.auth.sessionkeys import SESSION_FIELD, read_ask
+from toolserver.auth.sessions import OpenedBody, Sessions
+from toolserver.auth.signatures import SIGNED_BY
+from toolserver.auth.structured import InnerList, Item
 from toolserver.calls import Call, Outcome
 from toolserver.contexts import current
 from toolserver.errors import (
@@ -34,9 +42,27 @@ from toolserver.protocols.pickles import Classes, read_pickle, write_pickle
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+    from toolserver.auth.keys import PublicKey
+
 __all__ = ["PickleRPC"]
 
-_SEALED = "picklerpc"
+_ANSWERING = "picklerpc"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """How a request that could be opened is answered.
+
+    Attributes:
+        sealed: Seals the answer; None in a session, where that is done for all answers.
+        asked_by: Who asks for a session, and the key by which it has signed.
+    """
+
+    sealed: Sealed | None = None
+    asked_by: tuple[str, PublicKey] | None = None
+
+
+_IN_SESSION = _Answering()
 
 
 class PickleRPC:
@@ -47,6 +73,7 @@ class PickleRPC:
         known: The classes that pickles may name.
         max_size: Bytes that a pickle may have.
         is_unlimited: Whether callers may name any class, and so run whatever they want.
+        sessions: Opens sessions; None where each call has to be signed.
     """
 
     prefix = "PYRPC"
@@ -59,17 +86,19 @@ class PickleRPC:
         *,
         max_size: int,
         is_unlimited: bool = False,
+        sessions: Sessions | None = None,
     ) -> None:
         self._key = key
         self._known = known
         self._max_size = max_size
         self._is_unlimited = is_unlimited
+        self._sessions = sessions
 
     def decode(self, request: Request) -> list[Call]:
         """Read the call out of a request.
 
         Args:
-            request: The request, whose signature holds.
+            request: The request, whose signature holds or whose session is proven.
 
         Returns:
             The call.
@@ -78,20 +107,14 @@ class PickleRPC:
             Unauthenticated: The request is not signed, or the key not covered.
             ParseError: It was sealed for somebody else, or is no allowed pickle.
             InvalidRequest: It is no call.
+            Conflict: It says that it was refused in a session, and was not.
         """
-        salt, associated = self._bound_to(request)
-        try:
-            content, sealed = offload(
-                open_request,
-                request.headers[KEY_FIELD],
-                request.body,
-                self._key,
-                salt,
-                associated,
-            )
-        except ValueError as error:
-            raise ParseError(f"body: {error}") from error
-        request.notes[_SEALED] = sealed
+        content: bytes
+        if isinstance(request.content, OpenedBody):
+            content = request.content
+            request.notes[_ANSWERING] = _IN_SESSION
+        else:
+            content = self._open(request)
         known = None if self._is_unlimited else self._known
         message = read_pickle(content, known, self._max_size)
         match message:
@@ -103,8 +126,49 @@ class PickleRPC:
                     return [Call(name, args, kwargs)]
         raise InvalidRequest("expected a dict with method, args and kwargs")
 
-    def _bound_to(self, request: Request) -> tuple[str, bytes]:
-        """The nonce of the request and what its body is bound to."""
+    def _open(self, request: Request) -> bytes:
+        """Open a request that is signed, and note how it is answered."""
+        covered = self._covered(request)
+        nonce = str(covered.params["nonce"])
+        client = str(covered.params["keyid"])
+        parts = (
+            request.method,
+            authority(request.host, request.scheme),
+            request.raw_path,
+            request.query_string,
+            client,
+            nonce,
+        )
+        try:
+            content, sealed = offload(
+                open_request,
+                request.headers[KEY_FIELD],
+                request.body,
+                self._key,
+                nonce,
+                associated_data(parts),
+            )
+        except ValueError as error:
+            raise ParseError(f"body: {error}") from error
+        request.notes[_ANSWERING] = _Answering(sealed)
+        key: PublicKey | None = request.notes.get(SIGNED_BY)
+        asked = request.headers.get(SESSION_FIELD)
+        if asked is not None and self._sessions is not None and key is not None:
+            if Item(SESSION_FIELD) not in covered.items:
+                raise Unauthenticated(
+                    f"signature: {SESSION_FIELD} is not covered", challenge="Signature"
+                )
+            try:
+                refused = read_ask(asked)
+            except ValueError as error:
+                raise InvalidRequest(str(error)) from error
+            if refused is not None:
+                self._sessions.withdraw(client, refused)
+            request.notes[_ANSWERING] = _Answering(sealed, (client, key))
+        return content
+
+    def _covered(self, request: Request) -> InnerList:
+        """What the signature covers, among it the key of the body."""
         context = current()
         if context is None or context.auth_type != "Signature":
             raise Unauthenticated("a signature is needed", challenge="Signature")
@@ -114,16 +178,7 @@ class PickleRPC:
             raise Unauthenticated(
                 f"signature: {KEY_FIELD} is not covered", challenge="Signature"
             )
-        nonce = str(covered.params["nonce"])
-        parts = (
-            request.method,
-            authority(request.host, request.scheme),
-            request.raw_path,
-            request.query_string,
-            str(covered.params["keyid"]),
-            nonce,
-        )
-        return nonce, associated_data(parts)
+        return covered
 
     def encode(self, request: Request, outcomes: list[Outcome]) -> bytes | Response:
         """Write the outcome of the call.
@@ -140,13 +195,28 @@ class PickleRPC:
         """
         (outcome,) = outcomes
         error = outcome.error
-        sealed: Sealed | None = request.notes.get(_SEALED)
-        if sealed is None:
+        answering: _Answering | None = request.notes.get(_ANSWERING)
+        if answering is None:
             text = error.message if error is not None else "no call"
             status = error.status if error is not None else 400
             return Response(f"{text}\n", status=status)
         content = {"value": outcome.value} if error is None else self._told(error)
-        return sealed.seal(write_pickle(content, self._known))
+        body = write_pickle(content, self._known)
+        if answering.sealed is None:
+            return body
+        sealed = answering.sealed.seal(body)
+        if answering.asked_by is None or self._sessions is None:
+            return sealed
+        grant = self._sessions.open(
+            *answering.asked_by, answering.sealed.session_secret()
+        )
+        if grant is None:
+            return sealed
+        return Response(
+            sealed,
+            content_type=self.content_type,
+            headers={SESSION_FIELD.title(): str(grant)},
+        )
 
     def _told(self, error: ToolserverError) -> dict[str, Any]:
         told = {

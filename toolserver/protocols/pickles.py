@@ -117,6 +117,8 @@ class Classes:
 #: The classes that pickles may always name.
 KNOWN = Classes({**{cls: cls for cls in (*_VALUES, *_EXCEPTIONS)}, **_MAKERS})
 _PROTOCOL = 5
+#: Up to this size it takes longer to compress a pickle than to send it, bytes.
+_SHORT = 1024
 
 
 def classes_of(names: Iterable[str]) -> Classes:
@@ -151,7 +153,7 @@ def classes_of(names: Iterable[str]) -> Classes:
 
 
 def write_pickle(value: Any, known: Classes) -> bytes:
-    """Pickle and compress a value.
+    """Pickle a value, and compress it unless it is short.
 
     Args:
         value: Any value; parts of classes that are not known become plain.
@@ -170,7 +172,8 @@ def write_pickle(value: Any, known: Classes) -> bytes:
         raise
     except Exception as error:
         raise ApplicationError(f"result cannot be pickled: {error}") from error
-    return zlib.compress(buffer.getvalue(), 1)
+    content = buffer.getvalue()
+    return content if len(content) <= _SHORT else zlib.compress(content, 1)
 
 
 def read_pickle(
@@ -181,7 +184,8 @@ def read_pickle(
     """Read a value; only what a proven sender has sealed may come here.
 
     Args:
-        data: The pickle, compressed.
+        data: The pickle, compressed or as it is: a pickle of its protocol begins with
+            another byte than what zlib makes.
         known: The classes that it may name; None for any, which lets the sender run
             whatever it wants.
         max_size: Bytes that it may have without compression.
@@ -192,14 +196,7 @@ def read_pickle(
     Raises:
         ParseError: It is malformed, too large, or names something else.
     """
-    unpacker = zlib.decompressobj()
-    try:
-        content = unpacker.decompress(data, max_size)
-    except zlib.error as error:
-        raise ParseError("pickle: cannot be unpacked") from error
-    if unpacker.unconsumed_tail or not unpacker.eof:
-        raise ParseError(f"pickle: more than {max_size} bytes, or incomplete")
-    stream = io.BytesIO(content)
+    stream = io.BytesIO(_unpacked(data, max_size))
     reader = (
         pickle.Unpickler(stream)  # noqa: S301  # the operator wants it so
         if known is None
@@ -212,6 +209,21 @@ def read_pickle(
     except Exception as error:
         # Unpickling fails in as many ways as there are classes.
         raise ParseError(f"pickle: {type(error).__name__}: {error}"[:200]) from error
+
+
+def _unpacked(data: bytes, max_size: int) -> bytes:
+    if data[:1] == pickle.PROTO:
+        if len(data) > max_size:
+            raise ParseError(f"pickle: more than {max_size} bytes")
+        return data
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(data, max_size)
+    except zlib.error as error:
+        raise ParseError("pickle: cannot be unpacked") from error
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        raise ParseError(f"pickle: more than {max_size} bytes, or incomplete")
+    return content
 
 
 class _Reader(pickle.Unpickler):
