@@ -36,12 +36,15 @@ if TYPE_CHECKING:
         hidden,
         idempotent,
         limit,
+        prompt,
         read_only,
+        resource,
         threaded,
     )
     from toolserver.markup.documents import xml
     from toolserver.markup.feeds import rss
     from toolserver.markup.pages import html
+    from toolserver.media import Audio, Document, Image
     from toolserver.message import Request, Response, redirect
     from toolserver.protocols.base import RPCProtocol, register_protocol
     from toolserver.serverspace import notify, universe, wait
@@ -56,13 +59,16 @@ __version__ = "1.0.0.dev0"
 
 __all__ = [
     "CORS",
+    "Audio",
     "AuthenticatedTool",
     "CRAMSettings",
     "CRAMTool",
     "Call",
     "Chain",
     "DirectResponse",
+    "Document",
     "FactoryTool",
+    "Image",
     "InternalTool",
     "Markup",
     "NoTuple",
@@ -99,6 +105,7 @@ __all__ = [
     "notify",
     "on_error",
     "parser",
+    "prompt",
     "proxy",
     "read_only",
     "redirect",
@@ -109,6 +116,7 @@ __all__ = [
     "require",
     "require_client",
     "require_group",
+    "resource",
     "rest",
     "rss",
     "threaded",
@@ -141,9 +149,10 @@ _MODULES = {
     "toolserver.markup.feeds": ("rss",),
     "toolserver.markup.pages": ("html",),
     "toolserver.marks": (
-        *("destructive", "expose", "hidden", "idempotent", "limit", "read_only"),
-        "threaded",
+        *("destructive", "expose", "hidden", "idempotent", "limit", "prompt"),
+        *("read_only", "resource", "threaded"),
     ),
+    "toolserver.media": ("Audio", "Document", "Image"),
     "toolserver.message": ("Request", "Response", "redirect"),
     "toolserver.protocols.base": ("RPCProtocol", "register_protocol"),
     "toolserver.serverspace": ("notify", "universe", "wait"),

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from toolserver.auth.access import Access
 from toolserver.builtin.api import API
+from toolserver.builtin.mcp import MCPTool
 from toolserver.builtin.wsdl import WSDLTool
+from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.protocols.base import RPCProtocol
 from toolserver.protocols.base import registered as codecs
 from toolserver.protocols.jsonrpc import JSONRPC
+from toolserver.protocols.mcp import MCP
 from toolserver.protocols.soap import SOAP
 from toolserver.protocols.xmlrpc import XMLRPC
 from toolserver.services import Services
@@ -73,6 +76,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
             wsdl.namespace if wsdl is not None else None,
         ),
         JSONRPC(settings.limits),
+        *_mcp(services),
         *_picklerpc(settings, home, access),
         *codecs,
     ]
@@ -100,6 +104,14 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
     )
     modules = gateway.modules | {type(codec).__module__ for codec in codecs}
     return Assembly(app, rpc, gateway, frozenset(modules))
+
+
+def _mcp(services: Services) -> Iterator[RPCProtocol]:
+    """MCP, unless its tool is left out."""
+    entry = services.registry.of_class(MCPTool)
+    if entry is not None:
+        catalog = AgentCatalog(services.registry, entry.tool.settings.expose)
+        yield MCP(services.settings.limits, catalog, entry.namespace)
 
 
 def _picklerpc(settings: Settings, home: Home, access: Access) -> Iterator[RPCProtocol]:

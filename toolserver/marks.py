@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from toolserver.methods import Limit
+from toolserver.methods import Limit, ResourceMark
 
 __all__ = [
     "destructive",
@@ -18,7 +18,9 @@ __all__ = [
     "idempotent",
     "limit",
     "marks_of",
+    "prompt",
     "read_only",
+    "resource",
     "threaded",
 ]
 
@@ -108,6 +110,30 @@ def limit(
     """
     bounds = Limit(timeout=timeout, max_body=max_body)
     return lambda method: _mark(method, limit=bounds)
+
+
+def prompt(function: F) -> F:
+    """Offer a method to agents as a prompt, which people choose by its name.
+
+    What it returns is the prompt: text, or a list of texts, pictures, sounds and
+    documents. It stays a method for all other protocols.
+
+    Args:
+        function: The method; its parameters are those of the prompt.
+    """
+    return _mark(function, is_prompt=True)
+
+
+def resource(uri: str, *, media_type: str = "text/plain") -> Callable[[F], F]:
+    """Offer a method to agents as a resource, which they read by its URI.
+
+    Args:
+        uri: The URI; ``{name}`` in it stands for the method's parameter of that name
+            (RFC 6570, level 1), and makes it a template.
+        media_type: What the method returns: text, or bytes.
+    """
+    mark = ResourceMark(uri, media_type)
+    return lambda method: _mark(method, resource=mark)
 
 
 def marks_of(function: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from toolserver.conversion import convert
 from toolserver.errors import InvalidParams, StartError
 from toolserver.types import Kind, Type
 
-__all__ = ["Limit", "MethodSpec", "Parameter", "describe_method"]
+__all__ = ["Limit", "MethodSpec", "Parameter", "ResourceMark", "describe_method"]
 
 _EMPTY = inspect.Parameter.empty
 
@@ -60,6 +60,19 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class ResourceMark:
+    """Under which URI agents read what a method returns.
+
+    Attributes:
+        uri: The URI, or the template of one.
+        media_type: What the method returns.
+    """
+
+    uri: str
+    media_type: str
+
+
+@dataclass(frozen=True)
 class MethodSpec:
     """One method of a tool class.
 
@@ -77,6 +90,8 @@ class MethodSpec:
         is_destructive: Whether calls may destroy something.
         is_idempotent: Whether a repeated call changes nothing more.
         is_threaded: Whether it runs in a native thread.
+        is_prompt: Whether agents are offered it as a prompt.
+        resource: The URI under which agents read it, or None.
         limit: Bounds of its own.
         requires: Texts of its preconditions.
         ensures: Texts of its postconditions.
@@ -97,6 +112,8 @@ class MethodSpec:
     is_destructive: bool = False
     is_idempotent: bool = False
     is_threaded: bool = False
+    is_prompt: bool = False
+    resource: ResourceMark | None = None
     limit: Limit = Limit()
     requires: tuple[str, ...] = ()
     ensures: tuple[str, ...] = ()

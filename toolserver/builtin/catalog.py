@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolserver.builtin.api import API
+from toolserver.builtin.mcp import MCPTool
 from toolserver.builtin.openapi import OpenAPITool
 from toolserver.builtin.rpc import RPCTool
 from toolserver.builtin.system import SystemTool
@@ -16,6 +17,7 @@ __all__ = ["BUILTIN"]
 #: A subclass that a user registers under the same name takes the place of one.
 BUILTIN: Mapping[str, type[Tool]] = {
     "API": API,
+    "mcp": MCPTool,
     "openapi": OpenAPITool,
     "rpc": RPCTool,
     "system": SystemTool,

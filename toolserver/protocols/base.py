@@ -25,7 +25,7 @@ class RPCProtocol(Protocol):
             ``"RPC2"``.
         content_type: Media type of its requests and answers, without parameters.
             A codec that understands further ones lists them in an optional
-            attribute ``content_types``.
+            attribute ``content_types``; further prefixes in ``aliases``.
 
     A codec may also have ``describe(request, namespace, make)``, which answers who asks
     by GET instead of calling: with a response, or with None for the usual 405. ``make``

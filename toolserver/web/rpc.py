@@ -49,7 +49,11 @@ class RPC:
         logs_calls: bool = False,
     ) -> None:
         self._dispatcher = dispatcher
-        self._codecs = {codec.prefix: codec for codec in codecs}
+        self._codecs = {
+            prefix: codec
+            for codec in codecs
+            for prefix in (codec.prefix, *getattr(codec, "aliases", ()))
+        }
         self._media_types = {
             prefix: frozenset(
                 {codec.content_type, *getattr(codec, "content_types", ())}

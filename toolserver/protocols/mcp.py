@@ -1,0 +1,300 @@
+"""MCP, the Model Context Protocol, over Streamable HTTP: tools for AI agents.
+
+Revisions 2024-11-05 to 2025-11-25, with their handshake, and 2026-07-28, in which each
+request stands by itself. Nothing is kept between requests for either: there are no
+sessions.
+
+What agents ask of the server itself are calls of the tool ``mcp``; what they call are
+the methods of all tools.
+
+Spec: https://modelcontextprotocol.io/specification/2026-07-28
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolserver import __version__, strictjson
+from toolserver.calls import Call, Outcome
+from toolserver.describe.agentcatalog import AgentCatalog
+from toolserver.describe.agentcontent import failure, result_of
+from toolserver.errors import (
+    InternalError,
+    InvalidParams,
+    InvalidRequest,
+    MethodNotFound,
+    ParseError,
+    ToolserverError,
+)
+from toolserver.message import Request, Response
+from toolserver.protocols.mcp_envelope import (
+    HANDSHAKE,
+    STATELESS,
+    HeaderMismatch,
+    UnsupportedVersion,
+    check_stateless,
+    is_stateless,
+    version_of,
+)
+from toolserver.settings import Limits
+
+__all__ = ["MCP"]
+
+#: The methods of both eras; what is called for them, and its arguments by the names
+#: that they have in the protocol.
+_COMMON: dict[str, tuple[str, dict[str, str]]] = {
+    "tools/list": ("list_tools", {"cursor": "cursor"}),
+    "resources/list": ("list_resources", {"cursor": "cursor"}),
+    "resources/templates/list": ("list_resource_templates", {"cursor": "cursor"}),
+    "resources/read": ("read_resource", {"uri": "uri"}),
+    "prompts/list": ("list_prompts", {"cursor": "cursor"}),
+    "prompts/get": ("get_prompt", {"name": "name", "arguments": "arguments"}),
+    "completion/complete": (
+        "complete",
+        {"ref": "ref", "argument": "argument", "context": "context"},
+    ),
+}
+_HANDSHAKE_ONLY: dict[str, tuple[str, dict[str, str]]] = {
+    "initialize": ("initialize", {"protocolVersion": "protocol_version"}),
+    "ping": ("ping", {}),
+}
+_STATELESS_ONLY: dict[str, tuple[str, dict[str, str]]] = {
+    "server/discover": ("discover", {})
+}
+#: Lists whose names may not have dots for clients of early revisions.
+_NAMING = ("tools/list", "prompts/list")
+#: Results that clients of stateless revisions may keep.
+_CACHEABLE = frozenset(
+    {*_COMMON, "server/discover"} - {"prompts/get", "completion/complete"}
+)
+#: For how long, milliseconds. Each caller sees what it may use.
+_TTL_MS = 60_000
+#: Errors that stateless revisions tell by HTTP, too.
+_BAD_REQUESTS = (
+    ParseError,
+    InvalidRequest,
+    InvalidParams,
+    HeaderMismatch,
+    UnsupportedVersion,
+)
+_CALL = "tools/call"
+#: Where a request notes its revision, and that it is a batch.
+_VERSION, _BATCH = "mcp.version", "mcp.batch"
+
+
+class MCP:
+    """The codec of MCP.
+
+    Args:
+        limits: Bounds for the depth and the values of JSON and the size of a batch.
+        catalog: The methods that agents are offered.
+        namespace: Under which name the tool of the protocol is registered.
+    """
+
+    prefix = "MCP"
+    aliases = ("mcp",)
+    content_type = "application/json"
+
+    def __init__(self, limits: Limits, catalog: AgentCatalog, namespace: str) -> None:
+        self._max_depth = limits.json_depth
+        self._max_values = limits.json_values
+        self._max_batch = limits.batch
+        self._catalog = catalog
+        self._namespace = namespace
+
+    def decode(self, request: Request) -> list[Call]:
+        """Read a request, a notification, or a batch of an early revision.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The calls; one that is not valid carries its error.
+
+        Raises:
+            ParseError: The body is not JSON, or ambiguous, or passes a bound.
+            InvalidRequest: The body is no message.
+            UnsupportedVersion: The server does not speak the revision.
+        """
+        message = strictjson.decode(
+            request.body, max_depth=self._max_depth, max_values=self._max_values
+        )
+        if _names_version(message):
+            # It is judged by its envelope, whatever its headers say.
+            request.notes[_VERSION] = STATELESS[-1]
+            return [self._read(request, message, stateless=True)]
+        request.notes[_VERSION] = version = version_of(request)
+        if type(message) is not list:
+            return [self._read(request, message, stateless=is_stateless(version))]
+        # Batches came with revision 2025-03-26 and went with the next one.
+        if version != "2025-03-26" or not message:
+            raise InvalidRequest("batch: got an array, expected one message")
+        if len(message) > self._max_batch:
+            raise InvalidRequest(
+                f"batch: got {len(message)} calls, expected at most {self._max_batch}"
+            )
+        request.notes[_BATCH] = True
+        return [self._read(request, each, stateless=False) for each in message]
+
+    def encode(self, request: Request, outcomes: list[Outcome]) -> bytes | Response:
+        """Write the answer to a message, or the answers to a batch.
+
+        Args:
+            request: The request that is answered.
+            outcomes: What became of the calls.
+
+        Returns:
+            The body, or an empty response with status 202 where nothing wants an
+            answer.
+        """
+        answers = [
+            self._answer(request, outcome)
+            for outcome in outcomes
+            if not outcome.call.notify
+        ]
+        if not answers:
+            return Response("", status=202)
+        if _BATCH in request.notes:
+            return b"[" + b",".join(answers) + b"]"
+        (answer,) = answers
+        status = self._status(request, outcomes[0])
+        return Response(answer, status=status, content_type=self.content_type)
+
+    def _read(self, request: Request, message: Any, *, stateless: bool) -> Call:
+        if type(message) is not dict:
+            raise InvalidRequest("message: expected a JSON-RPC request")
+        id_, name = message.get("id"), message.get("method")
+        if message.get("jsonrpc") != "2.0":
+            return _invalid("jsonrpc: expected '2.0'")
+        if name is None and ("result" in message or "error" in message):
+            # An answer to nothing that was asked.
+            return Call("", notify=True, error=InvalidRequest("nothing was asked"))
+        if type(name) is not str:
+            return _invalid("method: expected a string")
+        if "id" not in message:
+            # All notifications are taken; a client that cancels hangs up.
+            return Call("", notify=True, error=InvalidRequest("a notification"))
+        if type(id_) not in (str, int):
+            return _invalid("id: expected a string or a whole number")
+        params = message.get("params")
+        if params is None:
+            params = {}
+        if type(params) is not dict:
+            return Call("", id=(id_, name), error=_no_object("params"))
+        try:
+            if stateless:
+                check_stateless(request, message)
+            dotted = request.notes[_VERSION] not in HANDSHAKE[:-1]
+            return self._call(name, id_, params, stateless, dotted)
+        except ToolserverError as error:
+            return Call("", id=(id_, name), error=error)
+
+    def _call(
+        self,
+        name: str,
+        id_: Any,
+        params: dict[str, Any],
+        stateless: bool,
+        dotted: bool,
+    ) -> Call:
+        if name == _CALL:
+            return self._call_tool(id_, params)
+        further = _STATELESS_ONLY if stateless else _HANDSHAKE_ONLY
+        found = _COMMON.get(name) or further.get(name)
+        if found is None:
+            raise MethodNotFound(f"no method {name!r:.70}")
+        method, parameters = found
+        kwargs = {
+            parameter: params[key]
+            for key, parameter in parameters.items()
+            if key in params
+        }
+        if name in _NAMING:
+            kwargs["dotted"] = dotted
+        return Call(f"{self._namespace}.{method}", kwargs=kwargs, id=(id_, name))
+
+    def _call_tool(self, id_: Any, params: dict[str, Any]) -> Call:
+        name, arguments = params.get("name"), params.get("arguments")
+        if type(name) is not str:
+            raise InvalidParams("params.name: expected a string")
+        if arguments is not None and type(arguments) is not dict:
+            raise _no_object("params.arguments")
+        target = self._catalog.find(name)
+        if target is None:
+            raise InvalidParams(f"unknown tool: {name!r:.130}")
+        return Call(target.name, kwargs=arguments or {}, id=(id_, _CALL))
+
+    def _answer(self, request: Request, outcome: Outcome) -> bytes:
+        id_, method = outcome.call.id or (None, "")
+        error = outcome.error
+        try:
+            if method == _CALL and outcome.call.error is None:
+                result = self._result(outcome)
+            elif error is not None:
+                return _error(id_, error)
+            else:
+                result = outcome.plain
+            return _message(id_, result=self._dressed(request, method, result))
+        except ToolserverError as failed:
+            # What JSON cannot carry.
+            return _message(id_, result=self._dressed(request, method, failure(failed)))
+
+    def _result(self, outcome: Outcome) -> dict[str, Any]:
+        if outcome.error is not None:
+            return failure(outcome.error)
+        return result_of(self._catalog.find(outcome.call.name), outcome.value)
+
+    def _dressed(
+        self, request: Request, method: str, result: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A result with what stateless revisions add to each."""
+        if request.notes.get(_VERSION) in HANDSHAKE:
+            return result
+        found = {"resultType": "complete", **result}
+        if method in _CACHEABLE:
+            found |= {"ttlMs": _TTL_MS, "cacheScope": "private"}
+        server = {"name": "toolserver", "version": __version__}
+        found["_meta"] = {"io.modelcontextprotocol/serverInfo": server}
+        return found
+
+    def _status(self, request: Request, outcome: Outcome) -> int:
+        error = outcome.error
+        if error is None or (outcome.call.name and outcome.call.error is None):
+            return 200
+        if isinstance(error, (ParseError, InvalidRequest, UnsupportedVersion)):
+            return 400
+        if request.notes.get(_VERSION) in HANDSHAKE:
+            return 200
+        if isinstance(error, MethodNotFound):
+            return 404
+        return 400 if isinstance(error, _BAD_REQUESTS) else 200
+
+
+def _names_version(message: Any) -> bool:
+    """Whether a message has the envelope of a stateless revision."""
+    params = message.get("params") if type(message) is dict else None
+    meta = params.get("_meta") if type(params) is dict else None
+    return type(meta) is dict and "io.modelcontextprotocol/protocolVersion" in meta
+
+
+def _invalid(text: str) -> Call:
+    return Call("", error=InvalidRequest(text))
+
+
+def _no_object(what: str) -> InvalidParams:
+    return InvalidParams(f"{what}: expected an object")
+
+
+def _message(id_: Any, **members: Any) -> bytes:
+    return strictjson.encode({"jsonrpc": "2.0", "id": id_, **members})
+
+
+def _error(id_: Any, error: ToolserverError) -> bytes:
+    told: dict[str, Any] = {"code": error.code, "message": error.message}
+    data = error.data
+    if isinstance(error, InternalError):
+        data = {"reference": error.reference}
+    if isinstance(data, Mapping) and data:
+        told["data"] = data
+    return _message(id_, error=told)
