@@ -68,6 +68,9 @@ class Population:
     def __init__(self, most: int | None = None) -> None:
         self.most = most
         self.count = 0
+        #: Tells the other processes of the server, where there are any, the namespace
+        #: of a factory and the key that it was told to forget.
+        self.tell_forgotten: Callable[[str, str], object] | None = None
         #: Those that hold something.
         self.caches: set[ChildCache[Any]] = set()
         # Of all the caches. Never held while a value is made or dropped.
@@ -149,6 +152,9 @@ class ChildCache(Generic[T]):
         on_drop: Called with each value that is forgotten; must not raise.
         clock: Tells the time, seconds; the same one for all caches of a population.
         population: A bound that is shared with other caches; by default none is.
+
+    Attributes:
+        population: What it holds together with them.
     """
 
     def __init__(
@@ -161,8 +167,8 @@ class ChildCache(Generic[T]):
         self._bounds = bounds
         self._on_drop = on_drop
         self._clock = clock
-        self._population = population if population is not None else Population()
-        self._lock = self._population.lock
+        self.population = population if population is not None else Population()
+        self._lock = self.population.lock
         # With the time of the last use; the least recently used one first.
         self._values: OrderedDict[str, tuple[T, float]] = OrderedDict()
         self._flights: dict[str, _Flight[T]] = {}
@@ -174,6 +180,15 @@ class ChildCache(Generic[T]):
         """The keys and when they were used last; the lock has to be held."""
         return [(key, used) for key, (_, used) in self._values.items()]
 
+    def peek(self, key: str) -> T | None:
+        """A value that is there; this does not count as a use.
+
+        Args:
+            key: Its key.
+        """
+        held = self._values.get(key)
+        return None if held is None else held[0]
+
     def take(self, key: str) -> T | None:
         """Take out a value, if there is one; the lock has to be held.
 
@@ -183,9 +198,9 @@ class ChildCache(Generic[T]):
         held = self._values.pop(key, None)
         if held is None:
             return None
-        self._population.count -= 1
+        self.population.count -= 1
         if not self._values:
-            self._population.caches.discard(self)
+            self.population.caches.discard(self)
         return held[0]
 
     def get(
@@ -282,12 +297,12 @@ class ChildCache(Generic[T]):
                 return False
             del self._flights[key]
             self._values[key] = value, self._clock()
-            self._population.count += 1
-            self._population.caches.add(self)
+            self.population.count += 1
+            self.population.caches.add(self)
             surplus = []
             while len(self._values) > max(1, self._bounds.max_children):
                 surplus.append(self._take_oldest())
-            shared = self._population.take_surplus()
+            shared = self.population.take_surplus()
         self._drop(surplus)
         for cache, old in shared:
             cache._on_drop(old)

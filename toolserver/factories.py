@@ -117,11 +117,16 @@ class FactoryTool(StandardTool, framework=True):
     def forget(self, key: str) -> None:
         """Forget the tool of a key; the next caller gets a new one if it exists.
 
+        The other processes of the server forget theirs, too, soon after.
+
         Args:
             key: The key.
         """
         if self._children is not None:
             self._children.forget(key)
+            tell = self._children.population.tell_forgotten
+            if tell is not None:
+                tell(self.namespace, key)
 
 
 class TransientFactoryTool(FactoryTool, TransientTool, framework=True):

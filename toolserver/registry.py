@@ -297,6 +297,35 @@ class Registry:
             hint = f", did you mean {likely[0]!r}?" if likely else ""
             raise ToolNotFound(f"no tool {namespace!r}{hint}") from None
 
+    def tell_forgotten(self, tell: Callable[[str, str], object]) -> None:
+        """Have other processes told what factories are told to forget.
+
+        Args:
+            tell: Gets the namespace of a factory and a key.
+        """
+        self._population.tell_forgotten = tell
+
+    def forget(self, namespace: str, key: str) -> None:
+        """Forget the tool that a factory has made for a key, telling nobody.
+
+        Args:
+            namespace: The name of the factory, which may be a transient one; where it
+                is not kept nothing is to be done.
+            key: The key.
+        """
+        entry = self._kept(namespace)
+        if isinstance(entry, FactoryEntry):
+            entry.children.forget(key)
+
+    def _kept(self, namespace: str) -> ToolEntry | None:
+        """Find a tool where it is there; none is made."""
+        found = self._entries.get(namespace)
+        if found is not None or not namespace:
+            return found
+        above, _, key = namespace.rpartition(".")
+        factory = self._kept(above)
+        return factory.children.peek(key) if isinstance(factory, FactoryEntry) else None
+
     def fixed(self, path: str) -> ToolEntry | None:
         """Find the tool that answers a path of the server wherever the tool is.
 

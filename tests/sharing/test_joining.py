@@ -2,14 +2,28 @@
 
 import socket
 from contextlib import ExitStack, contextmanager
+from typing import ClassVar
 
 import gevent
 import msgspec
 import pytest
 from gevent.event import Event
 
-from toolserver import StandardTool, chain, context, notify, register, universe, wait
+from toolserver import (
+    FactoryTool,
+    StandardTool,
+    TransientFactoryTool,
+    TransientTool,
+    chain,
+    context,
+    notify,
+    register,
+    tool,
+    universe,
+    wait,
+)
 from toolserver.bus import Bus
+from toolserver.contexts import Context, bind
 from toolserver.declarations import declared
 from toolserver.home import Home
 from toolserver.serverspace import Universe
@@ -57,6 +71,38 @@ class Sharing(StandardTool):
         services().part(Bus).publish("test.sharing", value)
 
 
+class Page(TransientTool):
+    def on_start(self) -> None:
+        self.text = Sites.texts[self.key]
+
+    def on_close(self) -> None:
+        # Hooks of what is forgotten may use what all share.
+        universe.out(("closed", self.namespace))
+
+    def show(self) -> str:
+        return self.text
+
+
+class Site(TransientFactoryTool):
+    children = (Page,)
+
+    def child_exists(self, key: str) -> bool:
+        return key in Sites.texts
+
+
+@register("test.sites")
+class Sites(FactoryTool):
+    children = (Site,)
+    texts: ClassVar[dict[str, str]] = {}
+
+    def child_exists(self, key: str) -> bool:
+        return key == "main"
+
+    def change(self, page: str, text: str) -> None:
+        self.texts[page] = text
+        tool("test.sites.main").forget(page)
+
+
 @contextmanager
 def joined(hub, home):
     """A worker of a server whose hub this is."""
@@ -68,7 +114,7 @@ def joined(hub, home):
     worker = Worker(
         msgspec.convert({"server": server}, Settings),
         folders,
-        tools=[each for each in declared if each.cls is Sharing],
+        tools=[each for each in declared if each.cls in (Sharing, Sites)],
         link=Link(ours),
     )
     worker.start()
@@ -107,7 +153,7 @@ def wait_for_asks(worker, count):
     len(shared)
 
 
-def tool(worker):
+def sharing(worker):
     return worker.tool("test.sharing")
 
 
@@ -135,8 +181,8 @@ def test_the_chain_of_what_was_taken_runs_where_it_was_taken(workers):
     first, second = workers
     first.call("test.sharing.put", "a")
     second.as_client("ann").call("test.sharing.take")
-    assert tool(second).removed == [(("thing", "a"), "ann")]
-    assert tool(first).removed == []
+    assert sharing(second).removed == [(("thing", "a"), "ann")]
+    assert sharing(first).removed == []
 
 
 def test_the_chain_of_what_has_expired_runs_in_one_worker(workers):
@@ -144,8 +190,8 @@ def test_the_chain_of_what_has_expired_runs_in_one_worker(workers):
     for worker in workers:
         worker.call("test.sharing.put", "a", ttl=0)
     assert second.call("test.sharing.count") == 0
-    until(lambda: len(tool(first).removed) == 2)
-    assert tool(second).removed == []
+    until(lambda: len(sharing(first).removed) == 2)
+    assert sharing(second).removed == []
 
 
 def test_who_waits_in_any_worker_is_told(workers):
@@ -165,11 +211,29 @@ def test_what_one_publishes_all_hear_once_and_in_order(workers):
     for number in range(100):
         first.call("test.sharing.publish", number)
     for worker in workers:
-        until(lambda worker=worker: len(tool(worker).heard) >= 100)
-        assert tool(worker).heard == list(range(100))
+        until(lambda worker=worker: len(sharing(worker).heard) >= 100)
+        assert sharing(worker).heard == list(range(100))
     second.call("test.sharing.publish", 100)
-    until(lambda: len(tool(first).heard) > 100)
-    assert tool(first).heard == tool(second).heard == list(range(101))
+    until(lambda: len(sharing(first).heard) > 100)
+    assert sharing(first).heard == sharing(second).heard == list(range(101))
+
+
+def test_what_one_forgets_is_forgotten_in_all_workers(workers):
+    first, second = workers
+    first.call("test.sites.change", "news", "old")
+    for worker in workers:
+        assert worker.call("test.sites.main.news.show") == "old"
+    first.call("test.sites.change", "news", "new")
+    assert first.call("test.sites.main.news.show") == "new"
+    until(lambda: second.call("test.sites.main.news.show") == "new")
+    with bind(Context(services=first.worker.services)):
+        for _ in workers:
+            assert universe.take(("closed", str)) == ("closed", "test.sites.main.news")
+    # What a worker does not keep, it need not forget.
+    first.worker.registry.forget("test.sites.other", "news")
+    first.worker.registry.forget("test.none", "news")
+    first.worker.registry.forget("", "news")
+    assert first.call("test.sites.main.news.show") == "new"
 
 
 def test_a_worker_that_stops_wakes_its_own_callers_alone(workers, hub):
