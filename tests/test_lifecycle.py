@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from toolserver import StandardTool, context
 from toolserver.errors import StartError
@@ -97,3 +99,27 @@ def test_a_stop_that_fails_does_not_keep_others_from_stopping(tmp_path, caplog):
     life.stop()
     assert "a stop" in told
     assert "b: on_stop failed: ValueError: no" in caplog.text
+
+
+def test_who_waits_to_set_up_holds_up_nobody(tmp_path):
+    """Another process, or another server of this one, sets up just now."""
+    told, may_go = [], Event()
+
+    class Slow(Told):
+        def on_setup(self):
+            self.tell("setup")
+            may_go.wait()
+            self.tell("set up")
+
+    def start(name):
+        registry = Registry()
+        registry.add(Slow(told), name)
+        Lifecycle(registry, None, tmp_path / "lock").start()
+
+    starts = [gevent.spawn(start, name) for name in ("a", "b")]
+    gevent.idle()
+    assert told == ["a setup"]
+    may_go.set()
+    gevent.joinall(starts, timeout=10, raise_error=True)
+    assert told[:3] == ["a setup", "a set up", "a begin"]
+    assert told.index("b set up") == told.index("b setup") + 1

@@ -17,6 +17,7 @@ from typing import Any
 from toolserver.contexts import Context, bind
 from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
+from toolserver.nativethreads import offload
 from toolserver.registry import Registry
 from toolserver.tools import has_transaction, overrides
 
@@ -107,7 +108,8 @@ class Lifecycle:
             yield
             return
         with self._lock_file.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            # In a server that runs, calls go on while another process has the lock.
+            offload(fcntl.flock, file, fcntl.LOCK_EX)
             yield
 
     def _run(
