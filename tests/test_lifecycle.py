@@ -117,7 +117,9 @@ def test_who_waits_to_set_up_holds_up_nobody(tmp_path):
         Lifecycle(registry, None, tmp_path / "lock").start()
 
     starts = [gevent.spawn(start, name) for name in ("a", "b")]
-    gevent.idle()
+    with gevent.Timeout(10):
+        while not told:
+            gevent.sleep(0.001)
     assert told == ["a setup"]
     may_go.set()
     gevent.joinall(starts, timeout=10, raise_error=True)
