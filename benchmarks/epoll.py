@@ -3,30 +3,33 @@
 Answers are parsed once: as each is as long as the first, the rest are counted by
 their length and looked at by their first line. What follows the first piece of a
 large one is left in the kernel, so that reading costs next to nothing. Started by
-`load` as ``python -m benchmarks.epoll FILE PORT CONNECTIONS SECONDS``.
+`load` as ``python -m benchmarks.epoll FILE SIZE PORT CONNECTIONS SECONDS``; the file
+has one request, or many of one size, of which each is sent once.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import select
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 
 class Connections:
-    """Connections that ask the same request as fast as they are answered.
+    """Connections that ask as fast as they are answered.
 
     Args:
         port: Port of the server.
-        request: The bytes of the request.
+        requests: The bytes of each request.
     """
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, requests: Iterator[bytes]) -> None:
         self._port = port
-        self._request = request
+        self._requests = requests
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._received: dict[int, int] = {}
@@ -37,7 +40,7 @@ class Connections:
 
     def _first_answer(self) -> tuple[int, bytes, bool]:
         with socket.create_connection(("127.0.0.1", self._port)) as connection:
-            connection.sendall(self._request)
+            connection.sendall(next(self._requests))
             data = b""
             while b"\r\n\r\n" not in data:
                 data += connection.recv(65536)
@@ -57,7 +60,7 @@ class Connections:
         self._sockets[number] = connection
         self._received[number] = 0
         self._epoll.register(number, select.EPOLLIN)
-        connection.send(self._request)
+        connection.send(next(self._requests))
 
     def _reopen(self, number: int) -> None:
         self._epoll.unregister(number)
@@ -99,13 +102,16 @@ class Connections:
         if is_last or self._closes:
             self._reopen(number)
         else:
-            connection.send(self._request)
+            connection.send(next(self._requests))
 
 
 def main() -> None:
     """Run as the command line says, and print what was counted as JSON."""
-    path, port, count, seconds = sys.argv[1:]
-    connections = Connections(int(port), Path(path).read_bytes())
+    path, size, port, count, seconds = sys.argv[1:]
+    content, each = Path(path).read_bytes(), int(size)
+    made = [content[at : at + each] for at in range(0, len(content), each)]
+    requests = iter(made) if len(made) > 1 else itertools.repeat(content)
+    connections = Connections(int(port), requests)
     for _ in range(int(count)):
         connections.open()
     took = connections.run(float(seconds))

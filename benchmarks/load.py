@@ -2,7 +2,8 @@
 
 Both keep a fixed number of connections busy, each with one request at a time, for a
 given time, and count the answers. wrk reads and parses 8 KiB at a time; with large
-answers it would be what is measured, and the other one takes its place.
+answers it would be what is measured, and the other one takes its place. So it does
+where each request is another one; those are made before the clock runs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from benchmarks.messages import Request
 
 WRK = shutil.which("wrk")
 HERE = Path(__file__).parent
+#: Requests per second that are made ready where each is another one.
+_MOST = 60_000
 
 _SCRIPT = """\
 wrk.method = "{method}"
@@ -77,7 +80,7 @@ def run(
         LoadError: Some requests were not answered, or with an error status.
     """
     with tempfile.TemporaryDirectory() as folder:
-        if WRK is not None and not large:
+        if WRK is not None and not large and not request.varies:
             command = _wrk(Path(folder), port, request, connections, seconds)
         else:
             command = _epoll(Path(folder), port, request, connections, seconds)
@@ -114,6 +117,11 @@ def _wrk(
 def _epoll(
     folder: Path, port: int, request: Request, connections: int, seconds: int
 ) -> list[str]:
-    (folder / "request").write_bytes(request.encode(port))
-    command = [sys.executable, "-m", "benchmarks.epoll", str(folder / "request")]
-    return [*command, str(port), str(connections), str(seconds)]
+    # One asks for the length of the answers, and some are on their way at the end.
+    count = _MOST * seconds + connections + 1 if request.varies else 1
+    first = request.encode(port)
+    with (folder / "requests").open("wb") as file:
+        file.write(first)
+        file.writelines(request.encode(port) for _ in range(count - 1))
+    command = [sys.executable, "-m", "benchmarks.epoll", str(folder / "requests")]
+    return [*command, str(len(first)), str(port), str(connections), str(seconds)]

@@ -7,7 +7,7 @@ import socket
 import xmlrpc.client
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 Check = Callable[[bytes], bool]
 
@@ -20,7 +20,10 @@ class Request:
         target: Path and query.
         body: What is posted.
         content_type: Of the body.
+        varies: Whether each request is another one, of the same length.
     """
+
+    varies: ClassVar[bool] = False
 
     target: str = "/"
     body: bytes = b""

@@ -31,6 +31,7 @@ from toolserver.auth.sessionkeys import (
     Numbered,
     SessionKeys,
     ask_instead,
+    write_session,
 )
 from toolserver.auth.signing import covers, make_nonce, sign_request, verify_answer
 from toolserver.client import AnswerError, RemoteToolserver
@@ -124,13 +125,13 @@ class Session:
     def post(self, number, body, path="/PYRPC", **headers):
         fields = {
             "Content-Type": KIND,
-            "Toolserver-Session": str(Numbered(self.id, number)),
+            "Toolserver-Session": write_session(self.id),
             **headers,
         }
         return self.server.http.post(path, data=body, headers=fields)
 
     def open(self, number, answer):
-        assert answer.headers["toolserver-session"] == str(Numbered(self.id, number))
+        assert answer.headers["toolserver-session"] == write_session(self.id)
         content = self.keys.open_answer(
             answer.content,
             number,
@@ -179,18 +180,21 @@ def test_requests_may_overtake_each_other_but_none_comes_twice(server):
 
 @pytest.mark.parametrize(
     "change",
-    ["body", "number", "path", "query", "kind", "host", "id", "empty", "cut", "method"],
+    [
+        *("body", "number", "path", "query", "kind", "host", "id"),
+        *("empty", "number alone", "cut", "method"),
+    ],
 )
 def test_what_was_changed_is_refused_and_spends_nothing(server, change):
     session, other = Session(server), Session(server)
     number, body = session.prepare(1)
     before = Pickled.calls
-    sent, headers, path, sent_number = body, {}, "/PYRPC", number
+    sent, headers, path = body, {}, "/PYRPC"
     match change:
         case "body":
-            sent = bytes([body[0] ^ 1]) + body[1:]
+            sent = body[:8] + bytes([body[8] ^ 1]) + body[9:]
         case "number":
-            sent_number = number + 1
+            sent = (number + 1).to_bytes(8, "big") + body[8:]
         case "path":
             path = "/PYRPC/pickled"
         case "query":
@@ -200,17 +204,18 @@ def test_what_was_changed_is_refused_and_spends_nothing(server, change):
         case "host":
             headers = {"Host": "localhost"}
         case "id":
-            field = str(Numbered(other.id, number))
-            headers = {"Toolserver-Session": field}
+            headers = {"Toolserver-Session": write_session(other.id)}
         case "empty":
             sent = b""
+        case "number alone":
+            sent = body[:8]
         case "cut":
             sent = body[:-1]
     if change == "method":
-        fields = {"Toolserver-Session": str(Numbered(session.id, number))}
+        fields = {"Toolserver-Session": write_session(session.id)}
         answer = server.http.put(path, data=body, headers=fields)
     else:
-        answer = session.post(sent_number, sent, path, **headers)
+        answer = session.post(number, sent, path, **headers)
     assert is_refused(answer)
     assert Pickled.calls == before
     # It was not the client, so the client has not used the number.
@@ -222,14 +227,11 @@ def test_what_was_changed_is_refused_and_spends_nothing(server, change):
     [
         "new",
         "",
-        '"x";n=1',
-        '"{id}"',
-        '"{id}";n=-1',
-        '"{id}";n=01',
-        '"{id}";n=1.0',
-        '"{id}";n=1234567890123456',
-        '"{id}";n=1;n=2',
-        '"{id}";n=1, "{id}";n=2',
+        '"x"',
+        "{id}",
+        '"{id}A"',
+        '"{id}";n=1',
+        '"{id}", "{id}"',
     ],
 )
 def test_malformed_fields_are_refused(server, field):
@@ -255,7 +257,7 @@ def test_a_session_holds_for_its_protocol_alone(server):
 def test_the_session_of_another_client_is_of_no_use(server):
     ann, bob = Session(server), Session(server, "bob", BOB)
     number, body = bob.prepare(1)
-    field = str(Numbered(ann.id, number))
+    field = write_session(ann.id)
     assert is_refused(bob.post(number, body, **{"Toolserver-Session": field}))
     call = {"method": "pickled.who", "args": (), "kwargs": {}}
     content = bob.keys.seal_request(write_pickle(call, KNOWN), 2, bob.bound_to())
@@ -379,7 +381,7 @@ def test_sessions_can_be_switched_off(tmp_path, monkeypatch):
             data=b"",
             headers={
                 "Content-Type": KIND,
-                "Toolserver-Session": str(Numbered("A" * 24, 1)),
+                "Toolserver-Session": write_session("A" * 24),
             },
         )
         assert answer.status_code == 401

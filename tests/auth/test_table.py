@@ -16,7 +16,7 @@ from toolserver import AuthenticatedTool, context, register
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.sealing import associated_data, seal_request
 from toolserver.auth.sessionfile import Spent
-from toolserver.auth.sessionkeys import Numbered, SessionKeys
+from toolserver.auth.sessionkeys import SessionKeys, write_session
 from toolserver.auth.signing import make_nonce, sign_request
 from toolserver.protocols.pickles import KNOWN, read_pickle, write_pickle
 
@@ -120,7 +120,7 @@ def ask_in_session(server, protocol, basic, session):
         stored = sessions._file.find(grant.session)
         assert sessions._file.spend(stored, number) is Spent.FRESH
     named = "A" * 24 if session == "unknown" else grant.session
-    headers["Toolserver-Session"] = str(Numbered(named, number))
+    headers["Toolserver-Session"] = write_session(named)
     answer = requests.request(
         method,
         server.url(path),

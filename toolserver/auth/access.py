@@ -207,7 +207,7 @@ class Access:
                 identity = authenticator.authenticate(request)
                 if identity is not None:
                     found.append(identity)
-            if len({identity.client for identity in found}) > 1:
+            if len(found) > 1 and len({identity.client for identity in found}) > 1:
                 raise Unauthenticated("the credentials name different clients")
         except (Unauthenticated, Forbidden) as error:
             log.warning("refused %s: %s", request.peer or "unix", error.message)
@@ -219,7 +219,10 @@ class Access:
             found.append(Identity(name, "Host"))
         first = found[0]
         groups = self._groups.value.get(first.client, frozenset())
-        return first, groups.union(*(identity.groups for identity in found))
+        for identity in found:
+            if identity.groups:
+                groups |= identity.groups
+        return first, groups
 
 
 def _tell_changes(

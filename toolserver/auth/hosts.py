@@ -64,6 +64,8 @@ class HostList:
         Returns:
             The name, or None.
         """
+        if not self._by_size:
+            return None
         address = address_of(peer)
         if address is None:
             return None

@@ -3,14 +3,19 @@
 A signed and sealed request asks for a session, and its answer, signed and sealed,
 grants it. Both sides derive a key for each direction from the key of that request. Each
 later request has a number of its own, which is the nonce of GCM for it and for its
-answer, so that no nonce is used twice and an answer belongs to one request.
+answer, so that no nonce is used twice and an answer belongs to one request. It goes in
+front of the body, so that the heads of a client's requests are alike.
 
     ``Toolserver-Session: new``                        a signed request asks for one
     ``Toolserver-Session: new;instead="ID";n=7``       and was sent as that one before
     ``Toolserver-Session: "ID";lifetime=600``          a signed answer grants one
-    ``Toolserver-Session: "ID";n=7``                   a request, and its answer
+    ``Toolserver-Session: "ID"``                       a request, and its answer
 
-What is sealed is the body; what it is bound to are the version, verb, authority, path,
+    offset  size  meaning of the body of a request
+    0       8     the number, the highest byte first
+    8       ...   what is sealed, with the tag at its end; of an answer it is the whole
+
+What it is bound to are the version, verb, authority, path,
 query and content type of the request, the name of the client, the session and the
 number; in an answer its status and content type besides.
 
@@ -37,7 +42,10 @@ __all__ = [
     "Numbered",
     "SessionKeys",
     "ask_instead",
+    "number_of",
     "read_ask",
+    "read_session",
+    "write_session",
 ]
 
 SESSION_FIELD = "toolserver-session"
@@ -49,8 +57,10 @@ UNKNOWN = 'Session realm="toolserver", error="unknown"'
 _KEY_SIZE = 32
 #: The nonce of GCM has 12 bytes, the number of a request 8 of them.
 _FILL = bytes(4)
+_NUMBER_SIZE, _TAG_SIZE = 8, 16
 #: As many digits as an integer of a structured field may have.
 _NUMBERED = re.compile(r'"([A-Za-z0-9_-]{24})";n=(0|[1-9][0-9]{0,14})')
+_NAMED = re.compile(r'"([A-Za-z0-9_-]{24})"')
 _GRANT = re.compile(r'"([A-Za-z0-9_-]{24})";lifetime=([1-9][0-9]{0,14})')
 
 
@@ -71,10 +81,10 @@ class Numbered:
 
     @classmethod
     def read(cls, field: str) -> Numbered:
-        """Read the field of a request.
+        """Read what a request says that is sent in its place.
 
         Args:
-            field: Its value.
+            field: The value of its parameter.
 
         Raises:
             ValueError: It is malformed.
@@ -114,6 +124,47 @@ class Grant:
         if found is None:
             raise ValueError(f'{SESSION_FIELD}: expected "ID";lifetime=SECONDS')
         return cls(found[1], int(found[2]))
+
+
+def write_session(session: str) -> str:
+    """The value of the field in a request of a session, and in its answer.
+
+    Args:
+        session: The id of the session.
+    """
+    return f'"{session}"'
+
+
+def read_session(field: str) -> str:
+    """Read the field of a request.
+
+    Args:
+        field: Its value.
+
+    Returns:
+        The id of the session.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    found = _NAMED.fullmatch(field)
+    if found is None:
+        raise ValueError(f'{SESSION_FIELD}: expected "ID"')
+    return found[1]
+
+
+def number_of(body: bytes) -> int:
+    """The number of a request.
+
+    Args:
+        body: Its body.
+
+    Raises:
+        ValueError: It is too short to be one.
+    """
+    if len(body) < _NUMBER_SIZE + _TAG_SIZE:
+        raise ValueError("cannot be opened")
+    return int.from_bytes(body[:_NUMBER_SIZE], "big")
 
 
 def ask_instead(refused: Numbered) -> str:
@@ -168,24 +219,24 @@ class SessionKeys:
             number: Its number, another one each time.
             bound_to: What `bound_to` makes.
         """
-        octets = number.to_bytes(8, "big")
-        return self._requests.encrypt(_FILL + octets, content, bound_to + octets)
+        octets = number.to_bytes(_NUMBER_SIZE, "big")
+        sealed = self._requests.encrypt(_FILL + octets, content, bound_to + octets)
+        return octets + sealed
 
-    def open_request(self, body: bytes, number: int, bound_to: bytes) -> bytes:
+    def open_request(self, body: bytes, bound_to: bytes) -> bytes:
         """Open a request.
 
         Args:
-            body: Its body.
-            number: The number that it tells.
+            body: Its body, which begins with its number.
             bound_to: What `bound_to` makes.
 
         Raises:
             ValueError: It was not sealed by the client, or another one was.
         """
-        octets = number.to_bytes(8, "big")
+        octets, sealed = body[:_NUMBER_SIZE], body[_NUMBER_SIZE:]
         try:
-            return self._requests.decrypt(_FILL + octets, body, bound_to + octets)
-        except InvalidTag as error:
+            return self._requests.decrypt(_FILL + octets, sealed, bound_to + octets)
+        except (InvalidTag, ValueError) as error:
             raise ValueError("cannot be opened") from error
 
     def seal_answer(
@@ -200,7 +251,7 @@ class SessionKeys:
             status: The status of the answer.
             kind: Its content type; empty if there is none.
         """
-        octets = number.to_bytes(8, "big")
+        octets = number.to_bytes(_NUMBER_SIZE, "big")
         associated = _answer(bound_to + octets, status, kind)
         return self._answers.encrypt(_FILL + octets, content, associated)
 
@@ -219,7 +270,7 @@ class SessionKeys:
         Raises:
             ValueError: It is not the answer of the server to this request.
         """
-        octets = number.to_bytes(8, "big")
+        octets = number.to_bytes(_NUMBER_SIZE, "big")
         associated = _answer(bound_to + octets, status, kind)
         try:
             return self._answers.decrypt(_FILL + octets, body, associated)

@@ -28,6 +28,8 @@ from toolserver.auth.sessionkeys import (
     Grant,
     Numbered,
     SessionKeys,
+    number_of,
+    read_session,
 )
 from toolserver.errors import Conflict, Unauthenticated
 from toolserver.message import Request, Response
@@ -90,7 +92,8 @@ class _Session:
         """
         parts = (
             request.method,
-            authority(request.host, request.scheme),
+            request.scheme,
+            request.host,
             request.raw_path,
             request.query_string,
             request.headers.get("content-type", ""),
@@ -99,10 +102,10 @@ class _Session:
         if found is None:
             if len(self.bound) >= _BOUND:
                 self.bound.clear()
-            method, host, path, query, kind = parts
+            method, scheme, host, path, query, kind = parts
             found = self.bound[parts] = SessionKeys.bound_to(
                 method=method,
-                authority=host,
+                authority=authority(host, scheme),
                 path=path,
                 query=query,
                 kind=kind,
@@ -182,28 +185,32 @@ class Sessions:
             Unauthenticated: The session is not known or not the caller's, or the
                 request was changed or repeated.
         """
-        fields = request.headers.get_all(SESSION_FIELD)
-        first = request.raw_path[1:].partition("/")[0]
+        # Of several, the values are joined by commas, which no session has.
+        field: str = request.headers[SESSION_FIELD]
         try:
-            if len(fields) != 1:
-                raise ValueError(f"{SESSION_FIELD}: expected one, got {len(fields)}")
-            if first != _PREFIX:
+            if request.raw_path[1:].partition("/")[0] != _PREFIX:
                 raise ValueError(f"expected a path below /{_PREFIX}")
-            asked = Numbered.read(fields[0])
+            id = read_session(field)
         except ValueError as error:
             raise _refusal(f"session: {error}") from error
-        session = self._find(asked.session)
+        session = self._find(id)
         bound_to = session.bound_to(request)
+        body, keys = request.body, session.keys
         try:
-            content = self._opened(session, request, asked.number, bound_to)
+            number = number_of(body)
+            content = (
+                keys.open_request(body, bound_to)
+                if len(body) <= _QUICK_SIZE
+                else offload(keys.open_request, body, bound_to)
+            )
         except ValueError as error:
             raise _refusal(f"session: the body {error}") from error
-        spent = self._file.spend(session.stored, asked.number)
+        spent = self._file.spend(session.stored, number)
         if spent is Spent.GONE:
-            raise self._unknown(asked.session)
+            raise self._unknown(id)
         if spent is Spent.USED:
             raise _refusal("session: the number was used before")
-        seal = functools.partial(_seal, session.keys, asked.number, bound_to, fields[0])
+        seal = functools.partial(_seal, keys, number, bound_to, field)
         return Identity(
             session.stored.client, "Session", content=OpenedBody(content), seal=seal
         )
@@ -233,15 +240,6 @@ class Sessions:
         self._known.pop(id, None)
         return Unauthenticated("session: not known", challenge=UNKNOWN)
 
-    @staticmethod
-    def _opened(
-        session: _Session, request: Request, number: int, bound_to: bytes
-    ) -> bytes:
-        body, keys = request.body, session.keys
-        if len(body) <= _QUICK_SIZE:
-            return keys.open_request(body, number, bound_to)
-        return offload(keys.open_request, body, number, bound_to)
-
 
 def _seal(
     keys: SessionKeys, number: int, bound_to: bytes, field: str, response: Response
@@ -251,17 +249,26 @@ def _seal(
     if body is None:
         # The client takes nothing that is not sealed.
         return response
-    fields = [pair for pair in response.headers if pair[0].lower() != SESSION_FIELD]
-    kind = next((value for name, value in fields if name.lower() == "content-type"), "")
-    made = copy.copy(response)
+    fields = response.headers
+    if len(fields) == 1 and fields[0][0] == "Content-Type":
+        kind = fields[0][1]
+    else:
+        fields = [pair for pair in fields if pair[0].lower() != SESSION_FIELD]
+        kinds = [value for name, value in fields if name.lower() == "content-type"]
+        kind = ", ".join(map(str.strip, kinds))
+    # It may be one that a tool keeps. To copy a plain one costs more than to seal it.
+    if type(response) is Response:
+        made = Response.__new__(Response)
+        made.status = response.status
+    else:
+        made = copy.copy(response)
     if len(body) <= _QUICK_SIZE:
         made.body = keys.seal_answer(body, number, bound_to, response.status, kind)
     else:
         made.body = offload(
             keys.seal_answer, body, number, bound_to, response.status, kind
         )
-    fields.append((_FIELD, field))
-    made.headers = fields
+    made.headers = [*fields, (_FIELD, field)]
     return made
 
 

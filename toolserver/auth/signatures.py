@@ -163,8 +163,9 @@ class SignatureAuthenticator:
 
     def authenticate(self, request: Request) -> Identity | None:
         """Judge the signature of a request; see `Authenticator`."""
-        if not ("signature-input" in request.headers or "signature" in request.headers):
-            if self._sessions is not None and SESSION_FIELD in request.headers:
+        headers = request.headers
+        if not ("signature-input" in headers or "signature" in headers):
+            if self._sessions is not None and SESSION_FIELD in headers:
                 return self._sessions.authenticate(request)
             if self._settings.rsa_authenticate and not self._is_free(request):
                 raise _refusal("a signature is needed")

@@ -30,6 +30,7 @@ from toolserver.auth.sessionkeys import (
     Numbered,
     SessionKeys,
     ask_instead,
+    write_session,
 )
 from toolserver.auth.signing import (
     SignatureError,
@@ -190,7 +191,7 @@ class Signature(AuthBase):
         request.body = session.keys.seal_request(
             request.body, self._number.number, self._bound_to
         )
-        request.headers[SESSION_FIELD] = str(self._number)
+        request.headers[SESSION_FIELD] = write_session(session.id)
         request.headers["Content-Length"] = str(len(request.body))
 
     def instead(self, answer: Answer) -> Self | None:
@@ -273,7 +274,7 @@ class Signature(AuthBase):
     def _check_in(
         self, session: ClientSession, number: Numbered, answer: Answer
     ) -> Answer:
-        if answer.headers.get(SESSION_FIELD) == str(number):
+        if answer.headers.get(SESSION_FIELD) == write_session(session.id):
             try:
                 body = session.keys.open_answer(
                     answer.body,

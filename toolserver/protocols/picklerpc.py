@@ -117,13 +117,16 @@ class PickleRPC:
             content = self._open(request)
         known = None if self._is_unlimited else self._known
         message = read_pickle(content, known, self._max_size)
-        match message:
-            case {"method": str(name), "args": list() | tuple() as args, **others}:
-                kwargs = others.get("kwargs", {})
-                if isinstance(kwargs, dict) and all(
-                    isinstance(key, str) for key in kwargs
-                ):
-                    return [Call(name, args, kwargs)]
+        if isinstance(message, dict):
+            name, args = message.get("method"), message.get("args")
+            kwargs = message.get("kwargs", {})
+            if (
+                isinstance(name, str)
+                and isinstance(args, (list, tuple))
+                and isinstance(kwargs, dict)
+                and (not kwargs or all(isinstance(key, str) for key in kwargs))
+            ):
+                return [Call(name, args, kwargs)]
         raise InvalidRequest("expected a dict with method, args and kwargs")
 
     def _open(self, request: Request) -> bytes:

@@ -118,7 +118,7 @@ class Classes:
 KNOWN = Classes({**{cls: cls for cls in (*_VALUES, *_EXCEPTIONS)}, **_MAKERS})
 _PROTOCOL = 5
 #: Up to this size it takes longer to compress a pickle than to send it, bytes.
-_SHORT = 1024
+_SHORT = 4096
 
 
 def classes_of(names: Iterable[str]) -> Classes:
@@ -254,5 +254,5 @@ class _Writer(pickle.Pickler):
         plain = value.value if isinstance(value, enum.Enum) else to_plain(value)
         made: Callable[..., Any] = type(plain)
         if isinstance(plain, dict):
-            return made, (list(plain.items()),)
+            return made, (), None, None, iter(plain.items())
         return made, (plain,)
