@@ -1,4 +1,7 @@
-"""The tuple space that the tools of one server share, and news told through it."""
+"""The tuple space that the tools of one server share, and news told through it.
+
+With several worker processes `toolserver.sharing` puts one of all in its place.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +44,14 @@ else:
 
 
 def notify(topic: str, value: Any = None) -> int:
-    """Tell a value to all in this server process who wait for a topic just now.
+    """Tell a value to all in this server who wait for a topic just now.
 
     Args:
         topic: The topic.
-        value: The value.
+        value: The value; with several worker processes a plain one.
 
     Returns:
-        How many have got it.
+        How many have got it, in all processes.
     """
     return services().part(Universe).notify(topic, value)
 

@@ -158,7 +158,8 @@ class _Peer:
         try:
             for message in self.channel.messages():
                 self._hub.handle(self, message)
-        except (ValueError, TypeError):
+        except Exception:
+            # Whatever one worker sends, the others go on.
             log.exception("a worker has sent what is no message; it is cut off")
         finally:
             self.channel.close()
