@@ -1,5 +1,7 @@
 """The hub and workers in processes of their own."""
 
+import contextlib
+import random
 import signal
 import socket
 import time
@@ -259,3 +261,44 @@ def test_descriptors_are_closed_while_much_waits_to_be_sent():
     until(lambda: out.fileno() == -1)
     assert ours.fileno() == -1
     theirs.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_lost_or_had_twice_whoever_is_killed(hub, links, seed):
+    chance = random.Random(seed)
+    spaces = [SharedSpace(links()) for _ in range(3)]
+    patterns = [("job", int), ("job", lambda number: number % 2), (..., lambda _: True)]
+    taken = []
+
+    def take():
+        while True:
+            space, pattern = chance.choice(spaces), chance.choice(patterns)
+            timeout = chance.choice([None, 0, 0.001, 0.01])
+            try:
+                taken.append(space.take(pattern, timeout=timeout)[1])
+            except NoTuple:
+                gevent.sleep(0.001)
+
+    takers = [gevent.spawn(take) for _ in range(30)]
+    for number in range(600):
+        chance.choice(spaces).out(("job", number))
+        if chance.random() < 0.2:
+            place = chance.randrange(len(takers))
+            takers[place].kill(block=False)
+            takers[place] = gevent.spawn(take)
+        if chance.random() < 0.1:
+            gevent.sleep(0.002)
+    gevent.killall(takers)
+    rest = []
+    with contextlib.suppress(NoTuple):
+        while True:
+            for space in spaces:
+                # What was on its way to who was killed is back before this is answered.
+                len(space)
+            rest.append(spaces[0].take(("job", int), timeout=0)[1])
+    assert sorted(taken + rest) == list(range(600))
+    space_of_hub = hub._space
+    assert not space_of_hub._asks
+    assert not space_of_hub._granted
+    assert not space_of_hub._packed
+    assert not space_of_hub._refused
