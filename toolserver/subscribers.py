@@ -44,7 +44,7 @@ class Subscriber:
 
     Args:
         group: All those of the server.
-        request: The request.
+        request: The request; None for a call that none has led to.
 
     Attributes:
         end: Why nothing more will be told to it, or None.
@@ -52,12 +52,12 @@ class Subscriber:
 
     __slots__ = ("_arrived", "_group", "_items", "_writer", "end")
 
-    def __init__(self, group: Subscribers, request: Request) -> None:
+    def __init__(self, group: Subscribers, request: Request | None) -> None:
         self.end: End | None = None
         self._group = group
         self._items: deque[Any] = deque()
         self._arrived = Event()
-        self._writer = request.writer
+        self._writer = request.writer if request is not None else None
         if self._writer is not None:
             self._writer.on_hangup(lambda: self.finish(End.GONE))
 
@@ -130,11 +130,11 @@ class Subscribers:
     def __len__(self) -> int:
         return len(self._members)
 
-    def admit(self, request: Request, settings: Settings) -> Subscriber:
+    def admit(self, request: Request | None, settings: Settings) -> Subscriber:
         """Let a request wait.
 
         Args:
-            request: The request.
+            request: The request; None for a call that none has led to.
             settings: Those of the server, which bound how many may wait.
 
         Returns:
