@@ -1,5 +1,6 @@
 """The memory of numbers that were used once."""
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from toolserver import bootid
+from toolserver.auth import nonces
 from toolserver.auth.nonces import Nonces
 from toolserver.errors import Overload, StartError
 
@@ -102,6 +104,18 @@ def test_a_broken_memory_is_made_anew(memory, tmp_path, caplog):
     assert found.since == 5000
     assert found.store("ann", "a", 2000)
     assert "it is made anew" in caplog.text
+
+
+def test_a_memory_that_another_process_does_not_let_go_of_takes_nothing(
+    memory, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(nonces, "_PATIENCE", 0.05)
+    found = memory()
+    with contextlib.closing(sqlite3.connect(tmp_path / "nonces.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Overload, match="cannot be remembered now"):
+            found.store("ann", "a", 2000)
+    assert found.store("ann", "a", 2000)
 
 
 def test_a_memory_that_cannot_be_made_is_told(tmp_path):

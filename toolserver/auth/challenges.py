@@ -97,7 +97,8 @@ class Challenges:
 
         Raises:
             Unauthenticated: They are malformed, expired, used or wrong.
-            Overload: Too many were answered within their lifetime.
+            Overload: Too many were answered within their lifetime, or the memory
+                cannot be written.
         """
         if not (
             isinstance(token, (list, tuple))
@@ -119,7 +120,8 @@ class Challenges:
         try:
             is_new = memory.store(self._keyid, challenge, math.ceil(until))
         except Overload:
-            raise Overload("too many challenges were answered") from None
+            problem = "too many challenges were answered, or none can be remembered"
+            raise Overload(problem) from None
         if not is_new:
             raise Unauthenticated("token: used before", challenge=_SCHEME)
 

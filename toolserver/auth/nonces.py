@@ -33,6 +33,9 @@ _BETWEEN, _AT_ONCE = 64, 256
 #: Seconds between two counts of the nonces of a key that seems to have too many.
 _RECOUNT = 1.0
 
+#: Seconds to wait for another process to let go of the file; the loop waits, too.
+_PATIENCE = 1.0
+
 log = logging.getLogger("toolserver.auth")
 
 
@@ -82,7 +85,9 @@ class Nonces:
     def _open(self, path: Path, since: int) -> None:
         # The file tells who calls.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._base = base = sqlite3.connect(path, isolation_level=None)
+        self._base = base = sqlite3.connect(
+            path, timeout=_PATIENCE, isolation_level=None
+        )
         try:
             base.execute("PRAGMA journal_mode = WAL")
             base.execute("PRAGMA synchronous = OFF")
@@ -132,8 +137,16 @@ class Nonces:
 
         Raises:
             Overload: Too many nonces of this key are remembered. To forget one that
-                could still be used would let its request be repeated.
+                could still be used would let its request be repeated. Or the file
+                cannot be written, as where another process does not let go of it.
         """
+        try:
+            return self._store(keyid, nonce, until)
+        except sqlite3.OperationalError as error:
+            log.error("nonces.db cannot be written: %s", error)
+            raise Overload("what was used once cannot be remembered now") from error
+
+    def _store(self, keyid: str, nonce: str, until: int) -> bool:
         self._stored += 1
         if not self._stored % _BETWEEN:
             self._forget()
