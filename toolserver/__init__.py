@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     )
     from toolserver.forms import UploadedFile
     from toolserver.guards import AuthenticatedTool, require_client, require_group
+    from toolserver.jobs.handles import Job
+    from toolserver.jobs.scheduler import job, progress
     from toolserver.locks import RLock
     from toolserver.marks import (
         destructive,
+        every,
         expose,
         hidden,
         idempotent,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         prompt,
         read_only,
         resource,
+        retry,
         threaded,
     )
     from toolserver.markup.documents import xml
@@ -70,6 +74,7 @@ __all__ = [
     "FactoryTool",
     "Image",
     "InternalTool",
+    "Job",
     "Markup",
     "NoTuple",
     "ObsoleteTool",
@@ -95,16 +100,19 @@ __all__ = [
     "context",
     "destructive",
     "ensure",
+    "every",
     "expose",
     "generator",
     "hidden",
     "html",
     "idempotent",
     "invariant",
+    "job",
     "limit",
     "notify",
     "on_error",
     "parser",
+    "progress",
     "prompt",
     "proxy",
     "read_only",
@@ -118,6 +126,7 @@ __all__ = [
     "require_group",
     "resource",
     "rest",
+    "retry",
     "rss",
     "threaded",
     "tool",
@@ -144,13 +153,15 @@ _MODULES = {
         *("FactoryTool", "TransientFactoryTool", "TransientTool"),
     ),
     "toolserver.forms": ("UploadedFile",),
+    "toolserver.jobs.handles": ("Job",),
+    "toolserver.jobs.scheduler": ("job", "progress"),
     "toolserver.locks": ("RLock",),
     "toolserver.markup.documents": ("xml",),
     "toolserver.markup.feeds": ("rss",),
     "toolserver.markup.pages": ("html",),
     "toolserver.marks": (
-        *("destructive", "expose", "hidden", "idempotent", "limit", "prompt"),
-        *("read_only", "resource", "threaded"),
+        *("destructive", "every", "expose", "hidden", "idempotent", "limit"),
+        *("prompt", "read_only", "resource", "retry", "threaded"),
     ),
     "toolserver.media": ("Audio", "Document", "Image"),
     "toolserver.message": ("Request", "Response", "redirect"),

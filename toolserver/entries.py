@@ -6,6 +6,7 @@ when its tool is added.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,12 +24,20 @@ from toolserver.factories import (
     factories_below,
     transaction_of,
 )
-from toolserver.methods import MethodSpec
+from toolserver.marks import marks_of
+from toolserver.methods import MethodSpec, describe_method
 from toolserver.tools import Tool
 from toolserver.toolspecs import describe_rest_method, describe_tool, wrappers_of
 from toolserver.wrappers import Wrapper
 
-__all__ = ["BoundWrapper", "FactoryEntry", "Target", "ToolEntry", "make_entry"]
+__all__ = [
+    "BoundWrapper",
+    "FactoryEntry",
+    "Target",
+    "ToolEntry",
+    "inner_target",
+    "make_entry",
+]
 
 
 @dataclass(frozen=True)
@@ -301,6 +310,37 @@ def _fill(entry: ToolEntry, call_timeout: float | None, checks: bool) -> None:
         spec = describe_rest_method(bound.function, name)
         for verb in bound.wrapper.verbs:
             verbs.setdefault(verb, target(spec, bound.function))
+
+
+def inner_target(
+    entry: ToolEntry, attribute: str, call_timeout: float | None, checks: bool
+) -> Target | None:
+    """Prepare a method that only the tool itself calls, such as an underscored one.
+
+    Args:
+        entry: The tool.
+        attribute: The method's name in the class.
+        call_timeout: Seconds after which a call is ended where its method says
+            nothing else; None for no bound.
+        checks: Whether the contracts of the tool are checked.
+
+    Returns:
+        What is called; None if the class has no such method.
+    """
+    cls = type(entry.tool)
+    function = getattr(cls, attribute, None)
+    if not inspect.isroutine(function) or attribute.startswith("__"):
+        return None
+    facts = {**marks_of(function), "exported": False}
+    facts.pop("name", None)
+    source = f"{cls.__module__}.{cls.__qualname__}.{attribute}"
+    spec = describe_method(
+        function, name=attribute, attribute=attribute, source=source, **facts
+    )
+    made = Target(entry.tool, spec, [], call_timeout)
+    if checks:
+        made.function = checked(made.function, entry.tool, attribute, made.name)
+    return made
 
 
 def _close(entry: ToolEntry) -> None:

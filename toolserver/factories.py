@@ -217,6 +217,7 @@ def make_child(factory: FactoryTool, key: str) -> TransientTool:
                 "tool of one of the classes in children"
             )
         child.key = key
+        child._starter = factory._starter
         child.parent = factory
         child.namespace = f"{factory.namespace}.{key}" if factory.namespace else key
         # A logger of its own would stay for as long as the process runs.

@@ -9,10 +9,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from toolserver.methods import Limit, ResourceMark
+from toolserver.methods import Limit, ResourceMark, Retry, Rule
 
 __all__ = [
     "destructive",
+    "every",
     "expose",
     "hidden",
     "idempotent",
@@ -21,6 +22,7 @@ __all__ = [
     "prompt",
     "read_only",
     "resource",
+    "retry",
     "threaded",
 ]
 
@@ -110,6 +112,47 @@ def limit(
     """
     bounds = Limit(timeout=timeout, max_body=max_body)
     return lambda method: _mark(method, limit=bounds)
+
+
+def retry(*, times: int, backoff: float = 2.0) -> Callable[[F], F]:
+    """Try jobs of a method again that have failed.
+
+    What keeps a call from being made at all, such as a wrong argument or a missing
+    right, is not tried again.
+
+    Args:
+        times: How often a job is tried again after it has failed, 1 or more.
+        backoff: Seconds before the first of these; each further pause is twice as long.
+
+    Raises:
+        ValueError: One of them is out of range.
+    """
+    if times < 1 or not 0 <= backoff < float("inf"):
+        raise ValueError(
+            f"@retry: got times={times!r}, backoff={backoff!r}, expected at least one "
+            "try and a pause in seconds"
+        )
+    return lambda method: _mark(method, retry=Retry(times, backoff))
+
+
+def every(expression: str, *, tz: str = "UTC", priority: int = 0) -> Callable[[F], F]:
+    """Call a method again and again, by a rule as of cron.
+
+    When it is due, the call goes into the queue of the tool, so it never overlaps
+    itself; what fell due while the server was down is made up for once. Several rules
+    may be set on one method, which takes no arguments.
+
+    Args:
+        expression: The rule: minute, hour, day of month, month and day of week.
+        tz: The zone whose clock is meant, as ``"Europe/Berlin"``.
+        priority: The priority in the queue.
+    """
+    rule = Rule(expression, tz, priority)
+
+    def decorate(method: F) -> F:
+        return _mark(method, every=(*marks_of(method).get("every", ()), rule))
+
+    return decorate
 
 
 def prompt(function: F) -> F:

@@ -18,7 +18,15 @@ from toolserver.conversion import convert
 from toolserver.errors import InvalidParams, StartError
 from toolserver.types import Kind, Type
 
-__all__ = ["Limit", "MethodSpec", "Parameter", "ResourceMark", "describe_method"]
+__all__ = [
+    "Limit",
+    "MethodSpec",
+    "Parameter",
+    "ResourceMark",
+    "Retry",
+    "Rule",
+    "describe_method",
+]
 
 _EMPTY = inspect.Parameter.empty
 
@@ -60,6 +68,34 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Retry:
+    """How often a job of a method is tried again, and when.
+
+    Attributes:
+        times: How often it is tried again after it has failed.
+        backoff: Seconds before the first of these; each further pause is twice as long.
+    """
+
+    times: int
+    backoff: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a method is called again and again.
+
+    Attributes:
+        expression: The rule, as of cron.
+        tz: The zone whose clock is meant.
+        priority: The priority in the queue of the tool.
+    """
+
+    expression: str
+    tz: str
+    priority: int
+
+
+@dataclass(frozen=True)
 class ResourceMark:
     """Under which URI agents read what a method returns.
 
@@ -90,6 +126,8 @@ class MethodSpec:
         is_destructive: Whether calls may destroy something.
         is_idempotent: Whether a repeated call changes nothing more.
         is_threaded: Whether it runs in a native thread.
+        retry: How often a job of it is tried again; None for not at all.
+        every: When it is called again and again.
         is_prompt: Whether agents are offered it as a prompt.
         resource: The URI under which agents read it, or None.
         limit: Bounds of its own.
@@ -112,6 +150,8 @@ class MethodSpec:
     is_destructive: bool = False
     is_idempotent: bool = False
     is_threaded: bool = False
+    retry: Retry | None = None
+    every: tuple[Rule, ...] = ()
     is_prompt: bool = False
     resource: ResourceMark | None = None
     limit: Limit = Limit()

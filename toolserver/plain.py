@@ -190,6 +190,9 @@ def _convert_leaf(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value)
+    wire = getattr(type(value), "__wire__", None)
+    if wire is not None:
+        return wire(value)
     try:
         return msgspec.to_builtins(value)
     except (TypeError, ValueError, RecursionError) as error:

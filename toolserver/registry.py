@@ -17,7 +17,13 @@ from typing import Any
 import gevent
 
 from toolserver.childcache import Population
-from toolserver.entries import FactoryEntry, Target, ToolEntry, make_entry
+from toolserver.entries import (
+    FactoryEntry,
+    Target,
+    ToolEntry,
+    inner_target,
+    make_entry,
+)
 from toolserver.errors import (
     CallTimeout,
     MethodNotFound,
@@ -366,6 +372,32 @@ class Registry:
             likely = difflib.get_close_matches(method, known, 1)
             hint = f", did you mean {likely[0]!r}?" if likely else ""
             raise MethodNotFound(f"no method {name!r}{hint}") from None
+
+    def inner_target(self, tool: Tool, attribute: str) -> Target:
+        """Find what a name leads to for the tool itself, also an underscored method.
+
+        Args:
+            tool: The tool.
+            attribute: The method's name in its class.
+
+        Returns:
+            What is called.
+
+        Raises:
+            ToolNotFound: The tool is not registered here.
+            MethodNotFound: It has no such method.
+        """
+        entry = self.entry(tool.namespace)
+        for target in entry.methods.values():
+            if target.spec.attribute == attribute:
+                return target
+        checks = self._checks_contracts is not None and self._checks_contracts(
+            tool.namespace
+        )
+        found = inner_target(entry, attribute, self._call_timeout, checks)
+        if found is None:
+            raise MethodNotFound(f"no method {attribute!r} in {tool.namespace!r}")
+        return found
 
     def nearest(
         self, parts: tuple[str, ...]

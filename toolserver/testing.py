@@ -205,6 +205,8 @@ def serve(
     }
     for namespace, values in (settings or {}).items():
         sections.setdefault("tool", {})[namespace] = dict(values)
+    # What a test leaves behind is nobody's business.
+    sections["jobs"] = {"engine": "memory", **sections.get("jobs", {})}
     with ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))

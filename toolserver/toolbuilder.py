@@ -9,7 +9,7 @@ import difflib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolserver import loader
 from toolserver.builtin.catalog import BUILTIN
@@ -22,6 +22,9 @@ from toolserver.registry import Registry
 from toolserver.settings import Settings
 from toolserver.tools import Tool
 from toolserver.toolsettings import tool_settings
+
+if TYPE_CHECKING:
+    from toolserver.jobs.handles import Starter
 
 __all__ = ["ToolBuilder"]
 
@@ -36,6 +39,7 @@ class ToolBuilder:
 
     Attributes:
         registry: The tools that were added.
+        starter: Starts the jobs of the tools; None where there are no jobs.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class ToolBuilder:
     ) -> None:
         self._settings = settings
         self._home = home
+        self.starter: Starter | None = None
         self._configuration = configuration
         self.registry = Registry(
             call_timeout=settings.server.call_timeout or None,
@@ -137,6 +142,7 @@ class ToolBuilder:
             ) from error
         tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
         tool._home = self._home
+        tool._starter = self.starter
         tool.settings = self._settings_of(cls.settings, namespace)
         # Some tell which section of the configuration is theirs.
         tool.namespace = namespace

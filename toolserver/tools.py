@@ -10,7 +10,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, final
 
 from toolserver.contracts import check_contracts
 from toolserver.cors import CORS
@@ -26,6 +26,11 @@ from toolserver.transactions import hooked_transaction
 from toolserver.types import Type
 from toolserver.wrappers import NOTE, Wrapper
 
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from toolserver.jobs.handles import Job, Jobs, Starter
+
 __all__ = [
     "InternalTool",
     "ObsoleteTool",
@@ -34,6 +39,9 @@ __all__ = [
     "has_transaction",
     "overrides",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: What the framework defines for tools and calls itself: final in tools.
 _FINAL = frozenset(
@@ -130,6 +138,8 @@ class Tool(metaclass=ToolMeta, framework=True):
 
     #: Where its files are; set by the server before the first hook.
     _home: Home | None = None
+    #: Starts its jobs; set by the server before the first hook.
+    _starter: Starter | None = None
     #: Whether public methods are exported without further marks.
     _exports_all: ClassVar[bool] = False
     #: Whether callers put a token in front of the arguments of each method.
@@ -157,6 +167,111 @@ class Tool(metaclass=ToolMeta, framework=True):
         of their own. A tool that was loaded again has a new one.
         """
         return RLock(self.namespace or "the root tool", self.log)
+
+    @final
+    def spawn(
+        self, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job[R]:
+        """Run a call at once in this process, without waiting for it.
+
+        Args:
+            method: A method of a tool, or anything else that can be called.
+            *args: Its positional arguments.
+            **kwargs: Its named arguments.
+
+        Returns:
+            The job, which is lost with the process.
+        """
+        return self._job_starter().spawn(method, args, kwargs, None)
+
+    @final
+    def enqueue(
+        self,
+        priority: int,
+        method: Callable[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Job[R]:
+        """Put a call into the queue of this tool.
+
+        Of one queue at most one call runs at a time, in all processes of the server:
+        that with the highest priority, of several the one that came first.
+
+        Args:
+            priority: The priority.
+            method: A method of a registered tool.
+            *args: Its positional arguments.
+            **kwargs: Its named arguments.
+
+        Returns:
+            The job, which is not lost any more.
+
+        Raises:
+            TypeError: It is no method of a registered tool.
+            InvalidParams: An argument does not fit, or cannot be stored.
+            Overload: Too many jobs are kept, or it could not be stored.
+        """
+        starter = self._job_starter()
+        return starter.enqueue(self, priority, method, args, kwargs, None)
+
+    @final
+    def schedule(
+        self,
+        when: float | datetime | timedelta,
+        method: Callable[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Job[R]:
+        """Have a call made at a time, beside everything else.
+
+        Args:
+            when: Seconds since the epoch, a time with a zone, or the time from now.
+            method: A method of a registered tool.
+            *args: Its positional arguments.
+            **kwargs: Its named arguments.
+
+        Returns:
+            The job, which is not lost any more.
+
+        Raises:
+            TypeError: It is no method of a registered tool.
+            ValueError: The time has no zone, or is none.
+            InvalidParams: An argument does not fit, or cannot be stored.
+            Overload: Too many jobs are kept, or it could not be stored.
+        """
+        return self._job_starter().schedule(when, method, args, kwargs, None)
+
+    @final
+    def jobs(
+        self,
+        *,
+        keep_result: bool = True,
+        once: bool = False,
+        timeout: float | None = None,
+    ) -> Jobs:
+        """Start jobs in a way of their own: it has the same three methods.
+
+        Args:
+            keep_result: Whether results are kept at all.
+            once: Whether a result is forgotten when it was handed out.
+            timeout: Seconds that one run may take.
+
+        Returns:
+            What starts the jobs.
+        """
+        return self._job_starter().with_options(
+            self, keep_result=keep_result, once=once, timeout=timeout
+        )
+
+    def _job_starter(self) -> Starter:
+        if self._starter is None:
+            raise RuntimeError(
+                f"{type(self).__name__}: the tool belongs to no server; see "
+                "toolserver.testing"
+            )
+        return self._starter
 
     @classmethod
     def _virtual_methods(cls) -> Iterable[MethodSpec]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.http.certificates import server_context
 from toolserver.http.transport import HTTPServer
+from toolserver.jobs.engines import make_engine
+from toolserver.jobs.scheduler import Scheduler
 from toolserver.lifecycle import Lifecycle
 from toolserver.message import Request
 from toolserver.reloading import ToolReloader
@@ -87,6 +90,15 @@ class Worker:
         self._access = Access(
             home, settings=settings.auth, authenticators=authenticators
         )
+        self.jobs = Scheduler(
+            self.services,
+            make_engine(settings.jobs, home),
+            self._access,
+            settings.jobs,
+            has_peers=link is not None,
+        )
+        self.services.provide(Scheduler, self.jobs)
+        self._builder.starter = self.jobs
         self._http: HTTPServer | None = None
         self._watchdog: Watchdog | None = None
         self._has_started = False
@@ -156,13 +168,16 @@ class Worker:
         self._http = http
         install(self.services)
         try:
+            self.jobs.open()
             self._lifecycle.start()
         except BaseException:
             http.stop(0)
+            self.jobs.stop(0)
             self.services.close()
             install(None, self.services)
             raise
         self._tell_started()
+        self.jobs.start()
         http.start()
         if self.settings.server.loop_block_warn:
             self._watchdog = Watchdog(self.settings.server.loop_block_warn)
@@ -181,12 +196,15 @@ class Worker:
         app = self._build()
         install(self.services)
         try:
+            self.jobs.open()
             self._lifecycle.start()
         except BaseException:
+            self.jobs.stop(0)
             self.services.close()
             install(None, self.services)
             raise
         self._tell_started()
+        self.jobs.start()
         return app
 
     def check(self) -> None:
@@ -250,7 +268,9 @@ class Worker:
         """
         if timeout is None:
             timeout = self.settings.server.stop_timeout
+        deadline = time.monotonic() + timeout
         universe = self.services.part(Universe)
+        self.jobs.hold()
         if self._http is not None:
             if self._has_started:
                 self._tell("system.server.stop", self.url)
@@ -260,6 +280,7 @@ class Worker:
             self.services.part(Subscribers).close()
             self._http.stop(timeout)
         universe.close()
+        self.jobs.stop(max(0.0, deadline - time.monotonic()))
         if self._has_started:
             self._has_started = False
             self._tell("system.worker.exit", os.getpid())

@@ -174,6 +174,27 @@ class Access:
         self._chain = [*first, *own, *self._others]
         self.is_active = bool(self._deny.value or self._allow.value or self._chain)
 
+    def groups_of(self, client: str) -> frozenset[str]:
+        """The groups of a client by the file of groups.
+
+        Args:
+            client: Its name.
+        """
+        return self._groups.value.get(client, frozenset())
+
+    def is_known(self, client: str, auth_type: str | None) -> bool:
+        """Whether a client that has proved its name could do so again.
+
+        Args:
+            client: Its name.
+            auth_type: How it has proved its name; what others judge is theirs to know.
+        """
+        if auth_type == "Basic" and not self._others:
+            return client in self._passwd.value
+        if auth_type in ("Signature", "Session"):
+            return self._signatures is not None and self._signatures.knows(client)
+        return auth_type != "Host" or client in self._allow.value.names
+
     def admit(self, request: Request) -> None:
         """Refuse who may not come at all.
 

@@ -55,6 +55,11 @@ class HostList:
     def __bool__(self) -> bool:
         return bool(self._by_size)
 
+    @property
+    def names(self) -> set[str]:
+        """All names in the list."""
+        return {name for _, names in self._by_size for name in names.values()}
+
     def find(self, peer: str) -> str | None:
         """The name of an address.
 

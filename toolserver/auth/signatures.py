@@ -161,6 +161,10 @@ class SignatureAuthenticator:
             self._sessions = Sessions(file, self._keys.find, self._clock)
         return self._sessions
 
+    def knows(self, client: str) -> bool:
+        """Whether there is a key of a client."""
+        return self._keys.find(client) is not None
+
     def authenticate(self, request: Request) -> Identity | None:
         """Judge the signature of a request; see `Authenticator`."""
         headers = request.headers

@@ -1,7 +1,7 @@
 """The HTTP server: listens, accepts, keeps time, starts and stops.
 
 What happens on one connection is told in `toolserver.http.connection`, who runs the
-requests in `toolserver.http.pools`.
+requests in `toolserver.pools`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from toolserver.http.exchange import Handler
 from toolserver.http.intake import Intake
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.http.parser import HeadParser
-from toolserver.http.pools import Pool
 from toolserver.http.reply import ReplyHeads
 from toolserver.http.tls_connection import TLSConnection
 from toolserver.message import Request
+from toolserver.pools import Pool
 from toolserver.settings import Limits, ServerSettings
 
 __all__ = ["HTTPServer", "Handler", "is_local"]

@@ -23,6 +23,8 @@ class JobClock:
 
     Attributes:
         offset: What is added to the monotonic clock.
+        shifted: By how many seconds the time of day is ahead of this clock, as far as
+            the jobs that wait for one know.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class JobClock:
         self._wall = wall
         self._monotonic = monotonic
         self.offset = self.true_offset
+        self.shifted = 0.0
 
     @property
     def true_offset(self) -> float:

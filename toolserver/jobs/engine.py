@@ -90,7 +90,7 @@ class Engine(Protocol):
             runner: The process that will run them.
             count: How many at most.
             now: The time.
-            lease: Until when they are the runner's, unless it asks for more.
+            lease: Until when all that it runs is the runner's, unless it asks for more.
 
         Returns:
             The jobs, which are running from now on.
@@ -116,36 +116,39 @@ class Engine(Protocol):
         """
         ...
 
-    def beat(
-        self,
-        runner: str,
-        attempts: Mapping[str, int],
-        progress: Mapping[str, Progress],
-        *,
-        lease: float,
-    ) -> tuple[set[str], set[str]]:
-        """Say that a runner still runs its jobs.
+    def extend(self, runner: str, lease: float) -> None:
+        """Say that a runner lives; it may be called by native threads.
 
         Args:
             runner: The process.
-            attempts: For each id the attempt of its claim.
+            lease: Until when its jobs are its own.
+        """
+        ...
+
+    def beat(
+        self, runner: str, progress: Mapping[str, Progress], *, lease: float
+    ) -> dict[str, tuple[int, bool]]:
+        """Say that a runner lives and how far its jobs are, and ask for news of them.
+
+        Args:
+            runner: The process.
             progress: For those that told something new, what they told.
-            lease: Until when they are the runner's.
+            lease: Until when its jobs are its own.
 
         Returns:
-            The ids of those that somebody wants ended, and of those that are the
-            runner's no more.
+            The ids of all that it runs, each with the attempt of its claim and whether
+            somebody wants it ended.
         """
         ...
 
     def recover(
-        self, *, now: float, gone: Iterable[str], max_attempts: int
+        self, gone: Iterable[str], *, now: float, max_attempts: int
     ) -> list[tuple[str, JobState]]:
         """Give back the jobs of runners that have died.
 
         Args:
-            now: The time; whose lease has ended before is given back.
-            gone: Runners that are known to have ended, whatever their leases say.
+            now: The time.
+            gone: Those runners.
             max_attempts: Jobs claimed that often are lost instead, those that
                 somebody wants ended are cancelled.
 
@@ -154,8 +157,22 @@ class Engine(Protocol):
         """
         ...
 
+    def release(self, runner: str, *, now: float) -> list[str]:
+        """Give back what a runner has begun and does not end, as it stops.
+
+        It does not count as an attempt.
+
+        Args:
+            runner: The process.
+            now: The time.
+
+        Returns:
+            The ids of the jobs, which wait again.
+        """
+        ...
+
     def runners(self) -> dict[str, float]:
-        """Who runs jobs, each with the end of its last lease."""
+        """Who runs jobs, each with the end of its lease."""
         ...
 
     def status(self, id: str) -> JobStatus | None:
@@ -191,11 +208,12 @@ class Engine(Protocol):
         """Whether a job was forgotten because its time was over."""
         ...
 
-    def shift(self, seconds: float) -> None:
-        """Move the jobs that wait for a time of day, as the clock was set.
+    def shift(self, ahead: float) -> None:
+        """Move the jobs that wait for a time of day, as somebody has set the clock.
 
         Args:
-            seconds: By how much they become due later; may be negative.
+            ahead: By how many seconds the time of day is ahead of the jobs' clock; at
+                first it is not. Whoever says the same once more changes nothing.
         """
         ...
 

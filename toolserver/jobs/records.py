@@ -10,7 +10,15 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["Claim", "Counts", "Ending", "JobRecord", "JobState", "JobStatus"]
+__all__ = [
+    "Claim",
+    "Counts",
+    "Ending",
+    "JobChange",
+    "JobRecord",
+    "JobState",
+    "JobStatus",
+]
 
 
 class JobState(StrEnum):
@@ -45,6 +53,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
             clock is set; else it is some time after `created`.
         client: Who asked for it, or None for an anonymous caller.
         auth_type: How the caller proved its name, or None.
+        groups: Groups of the caller that no file tells, but its authenticator.
         request_id: The request that led to it.
         trace: The W3C trace context of that request; empty for none.
         timeout: Seconds that one run may take, or None for what the method says.
@@ -65,6 +74,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     follows_clock: bool = False
     client: str | None = None
     auth_type: str | None = None
+    groups: tuple[str, ...] = ()
     request_id: str = ""
     trace: str = ""
     timeout: float | None = None
@@ -76,7 +86,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to run a job, until its lease ends.
+    """The right to run a job, as long as the lease of its runner lasts.
 
     Attributes:
         job: The job.
@@ -138,6 +148,20 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     is_taken: bool = False
     result: bytes | None = None
     error: bytes | None = None
+
+
+class JobChange(msgspec.Struct, frozen=True):
+    """What handlers of the chain ``system.job.state`` get.
+
+    Attributes:
+        id: The job.
+        method: Full name of the method; empty where a process that has died ran it.
+        state: Its new state.
+    """
+
+    id: str
+    method: str
+    state: JobState
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,369 @@
+"""Jobs in the memory of one process: for tests, and for what may be lost.
+
+Each step costs at most the logarithm of the number of jobs. What left its place before
+its turn, by being cancelled, leaves a mark behind that is passed over later.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+from toolserver.errors import Overload
+from toolserver.jobs.engine import Progress
+from toolserver.jobs.records import (
+    Claim,
+    Counts,
+    Ending,
+    JobRecord,
+    JobState,
+    JobStatus,
+)
+
+__all__ = ["MemoryEngine"]
+
+#: Ids of forgotten jobs that are remembered as such.
+_REMEMBERED = 100_000
+
+#: When something is due, and in which order of those due at once; and the job.
+_Place = tuple[float, int, "_Job"]
+
+
+class _Job:
+    """A job and where it is in its life."""
+
+    __slots__ = (
+        *("attempts", "due", "error", "finished", "fraction", "is_cancelling"),
+        *("is_taken", "number", "record", "result", "runner", "started"),
+        *("state", "text", "tries"),
+    )
+
+    def __init__(self, record: JobRecord, number: int) -> None:
+        self.record = record
+        self.number = number
+        self.due = record.due
+        self.state = JobState.WAITING
+        self.attempts = self.tries = 0
+        self.runner = self.text = ""
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.fraction: float | None = None
+        self.is_cancelling = self.is_taken = False
+        self.result: bytes | None = None
+        self.error: bytes | None = None
+
+    def __lt__(self, other: _Job) -> bool:
+        # Asked where a place that was left behind is like another one.
+        return self.number < other.number
+
+    def status(self) -> JobStatus:
+        """What is known of it."""
+        return JobStatus(
+            job=self.record,
+            state=self.state,
+            attempts=self.attempts,
+            tries=self.tries,
+            runner=self.runner,
+            started=self.started,
+            finished=self.finished,
+            fraction=self.fraction,
+            text=self.text,
+            is_cancelling=self.is_cancelling,
+            is_taken=self.is_taken,
+            result=self.result,
+            error=self.error,
+        )
+
+
+class _Queue:
+    """The jobs of one tool that are due."""
+
+    __slots__ = ("running", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[_Place] = []
+        self.running: _Job | None = None
+
+
+class MemoryEngine:
+    """Keeps jobs in memory.
+
+    Args:
+        max_stored: How many jobs are kept at most, ended ones too.
+    """
+
+    is_shared = False
+    is_durable = False
+
+    def __init__(self, max_stored: int = 1_000_000) -> None:
+        self._max_stored = max_stored
+        self._numbers = itertools.count()
+        self._jobs: dict[str, _Job] = {}
+        self._later: list[_Place] = []
+        self._beside: list[_Place] = []
+        self._queues: dict[str, _Queue] = {}
+        #: Queues with jobs of which none runs; the one that waits longest is first.
+        self._idle: OrderedDict[str, None] = OrderedDict()
+        self._running: dict[str, _Job] = {}
+        self._leases: dict[str, float] = {}
+        self._ends: list[_Place] = []
+        self._ahead = 0.0
+        self._expired: OrderedDict[str, None] = OrderedDict()
+
+    def open(self, offset: float, boot: str) -> float:
+        """Agree on a clock: that of the only process."""
+        return offset
+
+    def close(self) -> None:
+        """Let go of the store: there is nothing to hold."""
+
+    def put(self, jobs: Sequence[JobRecord]) -> list[bool]:
+        """Keep jobs; see `Engine.put`."""
+        new = {job.id for job in jobs if job.id not in self._jobs}
+        if len(self._jobs) + len(new) > self._max_stored:
+            raise Overload(f"jobs: {self._max_stored} are kept, the most there may be")
+        found = []
+        for record in jobs:
+            is_new = record.id not in self._jobs
+            found.append(is_new)
+            if is_new:
+                job = self._jobs[record.id] = _Job(record, next(self._numbers))
+                heapq.heappush(self._later, (job.due, job.number, job))
+        return found
+
+    def claim(
+        self, runner: str, count: int, *, now: float, lease: float
+    ) -> list[Claim]:
+        """Take jobs that may run; see `Engine.claim`."""
+        self._leases[runner] = lease
+        self._promote(now)
+        found: list[Claim] = []
+        # By turns, so that neither kind waits for the end of the other.
+        sources = itertools.cycle((self._next_beside, self._next_queued))
+        misses = 0
+        while len(found) < count and misses < 2:
+            job = next(sources)()
+            misses = misses + 1 if job is None else 0
+            if job is not None:
+                found.append(self._start(job, runner, now))
+        return found
+
+    def next_due(self, now: float) -> float | None:
+        """When the next job becomes due; see `Engine.next_due`."""
+        while self._later and not _stands(self._later[0]):
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else None
+
+    def finish(
+        self, endings: Mapping[str, tuple[int, Ending]], *, now: float
+    ) -> set[str]:
+        """End jobs that were run; see `Engine.finish`."""
+        found = set()
+        for id_, (attempt, ending) in endings.items():
+            job = self._running.get(id_)
+            if job is not None and job.attempts == attempt:
+                self._end(job, ending, now)
+                found.add(id_)
+        return found
+
+    def extend(self, runner: str, lease: float) -> None:
+        """Say that a runner lives; see `Engine.extend`."""
+        self._leases[runner] = lease
+
+    def beat(
+        self, runner: str, progress: Mapping[str, Progress], *, lease: float
+    ) -> dict[str, tuple[int, bool]]:
+        """Say that a runner lives and how far its jobs are; see `Engine.beat`."""
+        self._leases[runner] = lease
+        found = {}
+        for id_, job in self._running.items():
+            if job.runner == runner:
+                found[id_] = (job.attempts, job.is_cancelling)
+                job.fraction, job.text = progress.get(id_, (job.fraction, job.text))
+        return found
+
+    def recover(
+        self, gone: Iterable[str], *, now: float, max_attempts: int
+    ) -> list[tuple[str, JobState]]:
+        """Give back the jobs of runners that have died; see `Engine.recover`."""
+        dead = set(gone)
+        for runner in dead:
+            self._leases.pop(runner, None)
+        found = []
+        for id_, job in list(self._running.items()):
+            if job.runner not in dead:
+                continue
+            state = JobState.WAITING
+            if job.is_cancelling:
+                state = JobState.CANCELLED
+            elif job.attempts >= max_attempts:
+                state = JobState.LOST
+            self._end(job, Ending(state, due=job.due), now, tried=False)
+            found.append((id_, state))
+        return found
+
+    def release(self, runner: str, *, now: float) -> list[str]:
+        """Give back what a runner does not end; see `Engine.release`."""
+        self._leases.pop(runner, None)
+        found = []
+        for id_, job in list(self._running.items()):
+            if job.runner == runner:
+                job.attempts -= 1
+                ending = Ending(JobState.WAITING, due=job.due)
+                self._end(job, ending, now, tried=False)
+                found.append(id_)
+        return found
+
+    def runners(self) -> dict[str, float]:
+        """Who runs jobs; see `Engine.runners`."""
+        return dict(self._leases)
+
+    def status(self, id: str) -> JobStatus | None:
+        """What is known of a job; see `Engine.status`."""
+        job = self._jobs.get(id)
+        return None if job is None else job.status()
+
+    def take(self, id: str) -> JobStatus | None:
+        """What is known of a job, with its result; see `Engine.take`."""
+        job = self._jobs.get(id)
+        if job is None:
+            return None
+        found = job.status()
+        if job.record.once and job.state.is_final:
+            job.is_taken, job.result = True, None
+        return found
+
+    def cancel(self, id: str, *, now: float) -> JobState | None:
+        """Cancel a job; see `Engine.cancel`."""
+        job = self._jobs.get(id)
+        if job is None:
+            return None
+        if job.state is JobState.WAITING:
+            self._end(job, Ending(JobState.CANCELLED), now)
+        elif job.state is JobState.RUNNING:
+            job.is_cancelling = True
+        return job.state
+
+    def purge(self, *, now: float) -> int:
+        """Forget jobs whose time is over; see `Engine.purge`."""
+        count = 0
+        while self._ends and self._ends[0][0] <= now:
+            id_ = heapq.heappop(self._ends)[2].record.id
+            del self._jobs[id_]
+            self._expired[id_] = None
+            if len(self._expired) > _REMEMBERED:
+                self._expired.popitem(last=False)
+            count += 1
+        return count
+
+    def has_expired(self, id: str) -> bool:
+        """Whether a job was forgotten because its time was over."""
+        return id in self._expired
+
+    def shift(self, ahead: float) -> None:
+        """Move the jobs that wait for a time of day; see `Engine.shift`."""
+        later, self._ahead = self._ahead - ahead, ahead
+        self._later = list(filter(_stands, self._later))
+        for job in self._jobs.values():
+            if job.state is JobState.WAITING and job.record.follows_clock:
+                job.due += later
+        self._later = [(job.due, number, job) for _, number, job in self._later]
+        heapq.heapify(self._later)
+
+    def find(
+        self,
+        *,
+        state: JobState | None = None,
+        queue: str | None = None,
+        client: str | None = None,
+        limit: int = 100,
+    ) -> list[JobStatus]:
+        """List jobs, the newest first; see `Engine.find`."""
+        fitting = (
+            job.status()
+            for job in reversed(self._jobs.values())
+            if (state is None or job.state is state)
+            and (queue is None or job.record.queue == queue)
+            and (client is None or job.record.client == client)
+        )
+        return list(itertools.islice(fitting, limit))
+
+    def counts(self) -> Counts:
+        """Count the jobs."""
+        states = Counter(job.state for job in self._jobs.values())
+        waiting = Counter(
+            job.record.queue
+            for job in self._jobs.values()
+            if job.state is JobState.WAITING
+        )
+        return Counts(states=dict(states), waiting=dict(waiting))
+
+    def _promote(self, now: float) -> None:
+        """Put the jobs that have become due where they are taken from."""
+        while self._later and self._later[0][0] <= now:
+            place = heapq.heappop(self._later)
+            if not _stands(place):
+                continue
+            job, name = place[2], place[2].record.queue
+            if name is None:
+                heapq.heappush(self._beside, place)
+                continue
+            queue = self._queues.get(name)
+            if queue is None:
+                queue = self._queues[name] = _Queue()
+            heapq.heappush(queue.waiting, (-job.record.priority, job.number, job))
+            if queue.running is None:
+                self._idle.setdefault(name)
+
+    def _next_beside(self) -> _Job | None:
+        while self._beside:
+            place = heapq.heappop(self._beside)
+            if _stands(place):
+                return place[2]
+        return None
+
+    def _next_queued(self) -> _Job | None:
+        while self._idle:
+            name, _ = self._idle.popitem(last=False)
+            queue = self._queues[name]
+            while queue.waiting:
+                job = heapq.heappop(queue.waiting)[2]
+                if job.state is JobState.WAITING:
+                    queue.running = job
+                    return job
+            del self._queues[name]
+        return None
+
+    def _start(self, job: _Job, runner: str, now: float) -> Claim:
+        job.state = JobState.RUNNING
+        job.attempts += 1
+        job.runner, job.started = runner, now
+        self._running[job.record.id] = job
+        return Claim(job.record, job.attempts, job.tries)
+
+    def _end(
+        self, job: _Job, ending: Ending, now: float, *, tried: bool = True
+    ) -> None:
+        was_running = self._running.pop(job.record.id, None) is not None
+        job.state, job.error = ending.state, ending.error
+        if was_running and job.record.queue is not None:
+            queue = self._queues[job.record.queue]
+            queue.running = None
+            self._idle.setdefault(job.record.queue)
+        if ending.state is JobState.WAITING:
+            job.tries += tried
+            job.due = ending.due
+            heapq.heappush(self._later, (job.due, job.number, job))
+            return
+        job.finished = now
+        if job.record.keeps_result:
+            job.result = ending.result
+        end = now + job.record.result_ttl
+        heapq.heappush(self._ends, (end, job.number, job))
+
+
+def _stands(place: _Place) -> bool:
+    """Whether a job still waits in a place; else it was cancelled or moved."""
+    return place[2].state is JobState.WAITING and place[2].due == place[0]

@@ -1,0 +1,355 @@
+"""What takes jobs from the store and runs them, in one process.
+
+Two greenlets work: one claims what may run, as long as there is room, and one keeps the
+lease, hands on progress, and looks after what others have left behind. They sleep as
+long as there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.monkey import get_original
+
+from toolserver.bus import Bus
+from toolserver.jobs.clock import JobClock
+from toolserver.jobs.engine import Engine, Progress
+from toolserver.jobs.pool import JobPool
+from toolserver.jobs.records import Claim, Ending, JobState
+from toolserver.jobs.runners import end_runner, is_alive, name_runner
+from toolserver.settings import JobSettings
+
+__all__ = ["READY", "Run", "Runner"]
+
+log = logging.getLogger("toolserver.jobs")
+
+#: Told to all processes: that some job may run, and that one shall be ended.
+READY, CANCEL = "jobs.ready", "jobs.cancel"
+#: Seconds after which the store is looked at without having been told anything: with
+#: other processes, and alone.
+_LOOK_SHARED, _LOOK_ALONE = 1.0, 30.0
+#: Seconds by which the clocks may part before jobs for a time of day are moved.
+_PARTED = 0.5
+#: Seconds between two writings of progress.
+_PROGRESS = 0.25
+
+_start_native_thread: Any = get_original("_thread", "start_new_thread")
+_native_sleep: Any = get_original("time", "sleep")
+
+
+class Run:
+    """One claimed job, while it runs.
+
+    Args:
+        runner: Runs it.
+        claim: The job.
+    """
+
+    __slots__ = ("claim", "greenlet", "is_cancelled", "is_released", "runner")
+
+    def __init__(self, runner: Runner, claim: Claim) -> None:
+        self.runner = runner
+        self.claim = claim
+        self.greenlet: Any = None
+        self.is_cancelled = False
+        self.is_released = False
+
+    @property
+    def trace(self) -> str:
+        """The W3C trace context of who started the job."""
+        return self.claim.job.trace
+
+    @property
+    def pool(self) -> JobPool:
+        """The pool that runs it."""
+        return self.runner.pool
+
+    def tell(self, fraction: float, text: str) -> None:
+        """Tell how much of it is done."""
+        self.runner.tell(self, fraction, text)
+
+    def serve(self) -> bool:
+        """Run it; whether there is another one."""
+        self.greenlet = gevent.getcurrent()
+        self.runner.serve(self)
+        return False
+
+    def cancel(self) -> None:
+        """End it, as somebody wants it cancelled."""
+        self.is_cancelled = True
+        self._kill()
+
+    def release(self) -> None:
+        """End it, as it is another runner's, or shall be."""
+        self.is_released = True
+        self._kill()
+
+    def _kill(self) -> None:
+        if self.greenlet is not None:
+            gevent.kill(self.greenlet)
+
+
+class Runner:
+    """Runs the jobs of a store in this process.
+
+    Args:
+        engine: The store.
+        clock: The clock of jobs.
+        bus: Tells of what other processes have put into the store.
+        settings: How many run, and how long leases last.
+        has_peers: Whether other processes run jobs of the store.
+        make: Makes the call of a job and tells what became of it.
+        on_change: Told id, method, state, fraction and text at each change.
+
+    Attributes:
+        name: What the store knows it by.
+        pool: The greenlets of the jobs.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: JobClock,
+        bus: Bus,
+        settings: JobSettings,
+        *,
+        has_peers: bool,
+        make: Callable[[Run], Ending],
+        on_change: Callable[[str, str, JobState, float | None, str], None],
+    ) -> None:
+        self.name = name_runner()
+        self.pool = JobPool(settings.max_jobs)
+        self._engine = engine
+        self._clock = clock
+        self._bus = bus
+        self._settings = settings
+        self._has_peers = has_peers
+        self._make = make
+        self._on_change = on_change
+        self._running: dict[str, Run] = {}
+        self._wake = Event()
+        self._is_empty = Event()
+        self._is_beating = False
+        self._progress: dict[str, Progress] = {}
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._unsubscribes: list[Callable[[], None]] = []
+
+    @property
+    def running(self) -> int:
+        """Jobs that run."""
+        return len(self._running)
+
+    def start(self) -> None:
+        """Begin to run jobs, those first that a process that has died had begun."""
+        self._recover()
+        self._is_beating = True
+        if self._engine.is_shared:
+            _start_native_thread(self._beat, ())
+        self._unsubscribes = [
+            self._bus.subscribe(READY, lambda _: self.wake()),
+            self._bus.subscribe(CANCEL, self._cancel_told),
+        ]
+        self._greenlets = [gevent.spawn(self._claim), gevent.spawn(self._look_after)]
+
+    def wake(self) -> None:
+        """Look at the store: some job may run now, or will sooner than was known."""
+        self._wake.set()
+
+    def cancel(self, id: str) -> bool:
+        """End a job that runs here.
+
+        Returns:
+            Whether it runs here.
+        """
+        run = self._running.get(id)
+        if run is not None:
+            run.cancel()
+        return run is not None
+
+    def tell(self, run: Run, fraction: float, text: str) -> None:
+        """Hand on how much of a job is done, a few times a second."""
+        job = run.claim.job
+        if not self._progress:
+            gevent.spawn_later(_PROGRESS, self._write_progress)
+        self._progress[job.id] = (fraction, text)
+
+    def hold(self) -> None:
+        """Begin no more jobs."""
+        gevent.killall(self._greenlets[:1])
+
+    def stop(self, timeout: float) -> None:
+        """Begin no more jobs, and let those that run end.
+
+        Args:
+            timeout: Seconds that they get; then they are given back, to run again.
+        """
+        self.hold()
+        for unsubscribe in self._unsubscribes:
+            unsubscribe()
+        if self._running:
+            self._is_empty.clear()
+            self._is_empty.wait(timeout)
+        for run in list(self._running.values()):
+            run.release()
+        if self._running:
+            log.warning("%d jobs had to be cut off", len(self._running))
+            self._is_empty.clear()
+            self._is_empty.wait(1.0)
+        gevent.killall(self._greenlets)
+        self._is_beating = False
+        self._engine.release(self.name, now=self._clock.now())
+        self.pool.kill()
+
+    def serve(self, run: Run) -> None:
+        """Run a job to its end; in a greenlet of the pool."""
+        job = run.claim.job
+        try:
+            if run.is_released or run.is_cancelled:
+                ending = Ending(JobState.CANCELLED)
+            else:
+                self._on_change(job.id, job.method, JobState.RUNNING, None, "")
+                ending = self._make(run)
+            if run.is_released:
+                return
+            if run.is_cancelled:
+                ending = Ending(JobState.CANCELLED)
+            self._progress.pop(job.id, None)
+            attempts = {job.id: (run.claim.attempt, ending)}
+            if self._engine.finish(attempts, now=self._clock.now()):
+                self._on_change(job.id, job.method, ending.state, None, "")
+            else:
+                log.warning("job %s: had been given to another process", job.id)
+        except gevent.GreenletExit:
+            # Killed once more while it was about to end.
+            pass
+        except Exception:
+            log.exception("job %s: its end could not be stored", job.id)
+        finally:
+            self._running.pop(job.id, None)
+            if not self._running:
+                self._is_empty.set()
+            self._wake.set()
+
+    def _claim(self) -> None:
+        while True:
+            self._wake.clear()
+            pause = _LOOK_SHARED if self._has_peers else _LOOK_ALONE
+            try:
+                pause = min(pause, self._claim_some())
+            except Exception:
+                log.exception("jobs cannot be claimed; tried again in %g s", pause)
+            if pause > 0:
+                self._wake.wait(pause)
+
+    def _claim_some(self) -> float:
+        """Begin what may run; for how many seconds there is nothing more to do."""
+        now = self._clock.now()
+        room = self.pool.room
+        if room:
+            lease = now + self._settings.lease_timeout
+            claims = self._engine.claim(self.name, room, now=now, lease=lease)
+            for claim in claims:
+                run = self._running[claim.job.id] = Run(self, claim)
+                self.pool.start(run)
+            if len(claims) == room:
+                return 0.0 if self.pool.room else _LOOK_ALONE
+        due = self._engine.next_due(now)
+        return _LOOK_ALONE if due is None else max(0.0, due - self._clock.now())
+
+    def _look_after(self) -> None:
+        """Keep the lease, and see to what others have left behind."""
+        pause = min(self._settings.lease_timeout / 3, _LOOK_ALONE)
+        if self._has_peers:
+            pause = min(pause, _LOOK_SHARED)
+        while True:
+            gevent.sleep(pause)
+            try:
+                self._ask_news()
+                self._follow_clock()
+                if self._has_peers and self._recover():
+                    self.wake()
+                self._engine.purge(now=self._clock.now())
+            except Exception:
+                log.exception("jobs: cannot be looked after")
+
+    def _ask_news(self) -> None:
+        """Learn which of our jobs somebody wants ended, or has taken."""
+        if not self._running:
+            return
+        before = dict(self._running)
+        lease = self._clock.now() + self._settings.lease_timeout
+        ours = self._engine.beat(self.name, {}, lease=lease)
+        for id_, run in before.items():
+            attempt, is_unwanted = ours.get(id_, (0, False))
+            if self._running.get(id_) is not run:
+                continue
+            if attempt != run.claim.attempt:
+                log.warning("job %s: was given to another process", id_)
+                run.release()
+            elif is_unwanted and not run.is_cancelled:
+                run.cancel()
+
+    def _write_progress(self) -> None:
+        told, self._progress = self._progress, {}
+        told = {id_: each for id_, each in told.items() if id_ in self._running}
+        lease = self._clock.now() + self._settings.lease_timeout
+        self._engine.beat(self.name, told, lease=lease)
+        for id_, (fraction, text) in told.items():
+            run = self._running.get(id_)
+            if run is not None:
+                method = run.claim.job.method
+                self._on_change(id_, method, JobState.RUNNING, fraction, text)
+
+    def _recover(self) -> bool:
+        """Give back the jobs of processes that have died; whether there were any."""
+        now = self._clock.now()
+        gone = []
+        for runner, lease in self._engine.runners().items():
+            if runner == self.name:
+                continue
+            if not is_alive(runner):
+                gone.append(runner)
+            elif lease < now and end_runner(runner):
+                # It would go on where it was stopped, beside who has its jobs now.
+                log.error("process of %s shows no life: it was ended", runner)
+                gone.append(runner)
+        if not gone:
+            return False
+        changed = self._engine.recover(
+            gone, now=now, max_attempts=self._settings.max_attempts
+        )
+        for id_, state in changed:
+            log.warning("job %s: its process has died; it is %s", id_, state)
+            self._on_change(id_, "", state, None, "")
+        return bool(changed)
+
+    def _follow_clock(self) -> None:
+        """Move what waits for a time of day, if somebody has set the clock."""
+        parted = self._clock.true_offset - self._clock.offset - self._clock.shifted
+        if abs(parted) > _PARTED:
+            log.warning("the clock was set by %+.1f seconds", parted)
+            self._clock.shifted += parted
+            self._engine.shift(self._clock.shifted)
+            self.wake()
+
+    def _cancel_told(self, id: str) -> None:
+        self.cancel(id)
+
+    def _beat(self) -> None:
+        """In a native thread: keep the lease also while a call holds up the loop."""
+        pause = self._settings.lease_timeout / 3
+        while self._is_beating:
+            until = time.monotonic() + pause
+            while self._is_beating and time.monotonic() < until:
+                _native_sleep(min(1.0, pause))
+            if self._is_beating and self._running:
+                lease = self._clock.now() + self._settings.lease_timeout
+                # The next beat makes up for one that fails; the loop tells of it.
+                with suppress(Exception):
+                    self._engine.extend(self.name, lease)
