@@ -12,6 +12,7 @@ from toolserver.builtin.wsdl import WSDLTool
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.errors import StartError
 from toolserver.home import Home
+from toolserver.jobs.rendering import Rendering
 from toolserver.protocols.base import RPCProtocol
 from toolserver.protocols.base import registered as codecs
 from toolserver.protocols.jsonrpc import JSONRPC
@@ -89,6 +90,8 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
         logs_calls=settings.log.rpc,
     )
     services.prefixes = rpc.prefixes
+    rest = REST(registry, dispatcher, settings=settings)
+    services.part(Rendering).render = rest.answer_for
     static = settings.static
     gateway = Gateway([*applications, *configured(settings.wsgi.applications)])
     app = App(
@@ -97,7 +100,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
         proxies=Proxies(settings.server.trusted_proxies),
         hosts=HostCheck(settings.server),
         rpc=rpc,
-        rest=REST(registry, dispatcher, settings=settings),
+        rest=rest,
         static=StaticFiles(home.www, static) if static.enabled else None,
         gateway=gateway or None,
         start=pages.path if pages is not None else "",

@@ -88,7 +88,10 @@ def endpoints_of(entry: ToolEntry, name: str) -> dict[str, Endpoint]:
                 on_error=_most_specific(entry.wrappers, "on_error", target, verb),
             )
     for verb, rest_target in entry.rest_methods.get(name, {}).items():
-        is_safe = verb in ("GET", "HEAD") or rest_target.spec.is_read_only
+        spec = rest_target.spec
+        is_safe = spec.is_read_only or (
+            verb in ("GET", "HEAD") and not spec.is_destructive
+        )
         found[verb] = Endpoint(
             rest_target,
             is_rest=True,

@@ -239,13 +239,19 @@ class Overload(ToolserverError):
 class JobUnknown(NotFound):
     """No job has the id, or it is none of the caller's."""
 
+    code = -32041
+
 
 class JobExpired(Obsolete):
     """The job ended and was forgotten, or its result was handed out already."""
 
+    code = -32042
+
 
 class JobCancelled(Conflict):
     """The job was cancelled: there is no result."""
+
+    code = -32043
 
 
 class JobFailed(ApplicationError):

@@ -18,6 +18,9 @@ from toolserver.auth.sealing import associated_data, seal_request
 from toolserver.auth.sessionfile import Spent
 from toolserver.auth.sessionkeys import SessionKeys, write_session
 from toolserver.auth.signing import make_nonce, sign_request
+from toolserver.calls import Call
+from toolserver.contexts import Context, bind
+from toolserver.jobs.outside import await_end, start_job
 from toolserver.protocols.pickles import KNOWN, read_pickle, write_pickle
 
 ANN, STRANGER, SERVER = generate("ed25519"), generate("ed25519"), generate("rsa")
@@ -49,7 +52,8 @@ def envelope(name):
     )
 
 
-#: Path, body and content type of a call, by protocol; the last is a static file.
+#: Path, body and content type of a call, by protocol; the last ones are a static file
+#: and a job of ann's.
 REQUESTS = {
     "REST": ("/table/whoami", b"", ""),
     "RPC2": ("/RPC2", xmlrpc.client.dumps((), "table.whoami").encode(), "text/xml"),
@@ -61,13 +65,15 @@ REQUESTS = {
     "SOAP": ("/SOAP/table", envelope("whoami").encode(), "text/xml"),
     "PYRPC": ("/PYRPC", b"", "application/vnd.toolserver.pickle"),
     "file": ("/table/file.txt", b"", ""),
+    "job": ("", b"", ""),
 }
 
 
-def expected(deny, allow, basic, signature, *, mandatory):
+def expected(deny, allow, basic, signature, *, mandatory, hides=False):
     """What the documentation says: a status, and the client where there is one.
 
-    The status of a call that is refused within RPC is that of its fault.
+    The status of a call that is refused within RPC is that of its fault. A job that is
+    somebody else's is not told of at all.
     """
     if deny:
         return 403, None
@@ -83,9 +89,11 @@ def expected(deny, allow, basic, signature, *, mandatory):
     if len(named) > 1:
         return 401, None
     client = named.pop() if named else (allow.partition(":")[0] or None)
-    if client is None:
-        return 401, None
-    return (200, client) if client == "ann" else (403, None)
+    if client == "ann":
+        return 200, client
+    if hides:
+        return 404, None
+    return (403 if client else 401), None
 
 
 def ask_in_session(server, protocol, basic, session):
@@ -198,6 +206,8 @@ def outcome(protocol, answer, sealed):
         return answer.status_code, None
     if protocol == "file":
         return 200, "ann"
+    if protocol == "job":
+        return 200, answer.json()["client"]
     if protocol == "REST":
         return 200, answer.text.strip('"')
     if protocol == "RPC2":
@@ -241,6 +251,11 @@ def server(request, tmp_path_factory):
         patch.setattr("toolserver.auth.accounts._LONGEST_WAIT", 0.0)
         with toolserver.testing.serve(Table, home=home.path, config=config) as running:
             running.is_mandatory = request.param
+            dispatcher = running.worker.dispatcher
+            with bind(Context(services=running.worker.services, client="ann")):
+                job = start_job(dispatcher.prepare(Call("table.whoami")))
+                await_end(job, 10)
+            REQUESTS["job"] = f"/jobs/{job}", b"", ""
             yield running
 
 
@@ -257,9 +272,14 @@ def test_each_combination_has_its_outcome(server, deny, allow):
     for protocol, basic, signature in itertools.product(protocols, BASIC, SIGNATURE):
         before = Table.calls
         found = ask(server, protocol, basic, signature)
-        due = expected(deny, allow, basic, signature, mandatory=server.is_mandatory)
+        due = expected(
+            *(deny, allow, basic, signature),
+            mandatory=server.is_mandatory,
+            hides=protocol == "job",
+        )
         called = Table.calls - before
-        if found != due or called != (due[0] == 200 and protocol != "file"):
+        is_call = protocol not in ("file", "job")
+        if found != due or called != (due[0] == 200 and is_call):
             wrong.append((protocol, basic, signature, found, due, called))
     assert not wrong
 

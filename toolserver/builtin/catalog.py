@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolserver.builtin.api import API
+from toolserver.builtin.jobs import JobsTool
 from toolserver.builtin.mcp import MCPTool
 from toolserver.builtin.openapi import OpenAPITool
 from toolserver.builtin.rpc import RPCTool
 from toolserver.builtin.system import SystemTool
+from toolserver.builtin.systemjobs import SystemJobsTool
 from toolserver.builtin.wsdl import WSDLTool
 from toolserver.tools import Tool
 
@@ -17,9 +19,11 @@ __all__ = ["BUILTIN"]
 #: A subclass that a user registers under the same name takes the place of one.
 BUILTIN: Mapping[str, type[Tool]] = {
     "API": API,
+    "jobs": JobsTool,
     "mcp": MCPTool,
     "openapi": OpenAPITool,
     "rpc": RPCTool,
     "system": SystemTool,
+    "system.jobs": SystemJobsTool,
     "WSDL": WSDLTool,
 }

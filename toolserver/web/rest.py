@@ -7,11 +7,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from toolserver.builtin.jobs import JobsTool
 from toolserver.calls import Arguments, Call, Outcome
 from toolserver.contexts import Context, bind, current
 from toolserver.cors import CORS
 from toolserver.dispatcher import Dispatcher
-from toolserver.endpoints import Endpoint, Generator
+from toolserver.endpoints import Endpoint, Generator, endpoints_of
+from toolserver.entries import Target
 from toolserver.errors import (
     AlreadyDone,
     ApplicationError,
@@ -23,14 +25,17 @@ from toolserver.errors import (
     Signal,
     ToolserverError,
 )
+from toolserver.jobs.outside import can_be_job
 from toolserver.message import Request, Response, redirect
 from toolserver.registry import Registry
 from toolserver.settings import Settings
 from toolserver.web.arguments import read_arguments
+from toolserver.web.background import run_in_background
 from toolserver.web.conditional import make_etag
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 from toolserver.web.negotiation import add_vary, choose_media_type, compress_response
 from toolserver.web.origins import foreign_origin, origin_of
+from toolserver.web.preferences import Preferences, read_preferences
 from toolserver.web.problems import (
     error_fields,
     exception_of,
@@ -125,10 +130,40 @@ class REST:
         if route.rest:
             request = request.replace(rest=route.rest)
             context.request = request
-        outcome = self._call(request, endpoint)
         target = endpoint.target
+        call = self._read_call(request, endpoint)
+        prefer = request.headers.get("prefer")
+        if prefer is None or endpoint.is_rest:
+            outcome = self._dispatcher.call(call, target)
+        else:
+            made = self._call_as_preferred(call, target, read_preferences(prefer))
+            if isinstance(made, Response):
+                return made
+            outcome = made
         # Rendering is the tool's work, too, and so are the steps of a stream.
         with bind(context.nested(target.tool, target.spec.name)):
+            return self._respond(request, endpoint, outcome)
+
+    def answer_for(self, request: Request, outcome: Outcome) -> Response:
+        """Answer with what became of a call that was made by other means.
+
+        Args:
+            request: The request that asks for it.
+            outcome: What became of the call.
+
+        Returns:
+            What the call itself would have been answered under the verb of the
+            request, or under the first that its method answers.
+        """
+        endpoint = self._endpoint_of(outcome.call.name, request.method)
+        if endpoint is None:
+            # The method is gone; what it has returned is not.
+            if outcome.error is not None:
+                return self.problem(request, outcome.error)
+            return render(request, outcome.value)
+        target = endpoint.target
+        outer = current() or Context(protocol="REST")
+        with bind(outer.nested(target.tool, target.spec.name)):
             return self._respond(request, endpoint, outcome)
 
     def problem(self, request: Request, error: ToolserverError) -> Response:
@@ -160,7 +195,31 @@ class REST:
         response.headers.append(("Allow", route.allow))
         return response
 
-    def _call(self, request: Request, endpoint: Endpoint) -> Outcome:
+    def _endpoint_of(self, name: str, verb: str) -> Endpoint | None:
+        namespace, _, method = name.rpartition(".")
+        try:
+            entry = self._dispatcher.registry.entry(namespace)
+        except ToolserverError:
+            return None
+        endpoints = endpoints_of(entry, method)
+        return endpoints.get(verb) or next(iter(endpoints.values()), None)
+
+    def _call_as_preferred(
+        self, call: Call, target: Target, preferences: Preferences
+    ) -> Outcome | Response:
+        """Make a call as its caller likes: with somebody waiting for it, or not."""
+        jobs = self._dispatcher.registry.of_class(JobsTool)
+        if not preferences.is_async or jobs is None or not can_be_job(target):
+            return self._dispatcher.call(call, target)
+        try:
+            prepared = self._dispatcher.prepare(call, target)
+            return run_in_background(prepared, preferences, jobs.path)
+        except ToolserverError as error:
+            return Outcome(call, error=error)
+        except Signal as signal:
+            return Outcome(call, signal=signal)
+
+    def _read_call(self, request: Request, endpoint: Endpoint) -> Call:
         target = endpoint.target
         call = Call(target.name)
         if endpoint.is_rest:
@@ -176,7 +235,7 @@ class REST:
             call.read = read
         elif request.query_string or request.rest or request.content:
             call.read = lambda: read_arguments(request, target.spec)
-        return self._dispatcher.call(call, target)
+        return call
 
     def _respond(
         self, request: Request, endpoint: Endpoint, outcome: Outcome

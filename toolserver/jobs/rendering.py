@@ -1,0 +1,25 @@
+"""How results of jobs are answered over HTTP: as the calls would have been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from toolserver.calls import Outcome
+from toolserver.message import Request, Response
+
+__all__ = ["Rendering"]
+
+
+class Rendering:
+    """Answers with what became of a call.
+
+    Attributes:
+        render: Makes the answer; set by who assembles the server.
+    """
+
+    def __init__(self) -> None:
+        self.render: Callable[[Request, Outcome], Response] = _unable
+
+
+def _unable(request: Request, outcome: Outcome) -> Response:
+    raise RuntimeError("rendering: no application has been assembled")
