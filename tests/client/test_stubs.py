@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -27,6 +29,7 @@ from toolserver.client.stubs import class_name, module_name, write_stub
 from toolserver.testing import serve
 
 T = typing.TypeVar("T")
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -149,7 +152,7 @@ def test_tokens_are_made_by_the_client(server, folder):
 
 
 USE = """
-from datetime import date
+from datetime import date, timedelta
 from sample_odd import SampleOdd
 from sample_types import Color, Line, Order, Point, SampleTypes
 
@@ -163,6 +166,9 @@ def use(types: SampleTypes, odd: SampleOdd) -> list[Line]:
     number = types.optional(value=3)
     many: list[object] = types.many(1, 2, 3, factor=2, a="b")
     names = [name.upper() for name in odd.str({"a": [1]})]
+    number = types.int_.enqueue(5, 7).result()
+    order = types.record.start(value=order).result(timeout=5)
+    many = types.many.schedule(timedelta(seconds=5), 1, factor=2, a="b").result()
     print(color, point.x, day, title, number, many, names)
     return order.lines
 """
@@ -177,6 +183,10 @@ def use(types: SampleTypes) -> None:
     types.str_(1).upper()
     types.literal("b")
     types.many("x")
+    types.int_.enqueue("x", 7)
+    types.int_.enqueue(5, "x")
+    types.str_.start("x").result().no_such()
+    types.str_.schedule("x", "x")
     Line()
     print(types.str_("x") + 1)
 """
@@ -191,7 +201,12 @@ def check(folder, command):
     (folder / "right.py").write_text(USE)
     (folder / "wrong.py").write_text(WRONG)
     done = subprocess.run(
-        [*command, "."], cwd=folder, capture_output=True, text=True, timeout=55
+        [*command, "."],
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=55,
     )
     told = [line for line in done.stdout.splitlines() if "error" in line]
     strange = [line for line in told if "wrong.py:" not in line and ".py:" in line]
@@ -203,6 +218,8 @@ def check(folder, command):
 
 def test_mypy_accepts_the_modules_and_checks_calls(folder):
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
+    # As of any installed package, errors of ours are not told.
+    command += ["--follow-imports", "silent"]
     found = check(folder, [*command, "--cache-dir", str(folder / ".cache")])
     assert set(wrong_lines()) <= found
 
@@ -215,7 +232,8 @@ def test_pyright_accepts_the_modules_and_checks_calls(folder):
         if os.environ.get("CI"):
             pytest.fail("pyright is not installed")
         pytest.skip("pyright is not installed")
-    (folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    config = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(config))
     assert set(wrong_lines()) <= check(folder, [program, "--pythonversion", "3.11"])
 
 
@@ -269,6 +287,7 @@ DEFINITIONS = st.dictionaries(
     max_size=3,
 )
 #: All that may happen when such a module is imported.
+MODULES = sys.stdlib_module_names | {"collections.abc", "toolserver.client"}
 HARMLESS = (
     *(ast.Module, ast.ImportFrom, ast.alias, ast.ClassDef, ast.FunctionDef, ast.arg),
     *(ast.arguments, ast.AnnAssign, ast.Assign, ast.Expr, ast.Constant, ast.Name),
@@ -294,7 +313,7 @@ def test_nothing_but_names_and_literals_gets_into_a_module(namespace, methods, t
         else:
             assert isinstance(node, HARMLESS), ast.dump(node)
             if isinstance(node, ast.ImportFrom):
-                assert node.module in sys.stdlib_module_names | {"collections.abc"}
+                assert node.module in MODULES
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from toolserver.client.failures import (
     TransportError,
 )
 from toolserver.client.faults import RemoteFault
+from toolserver.client.jobs import RemoteJob, remote_method
 from toolserver.client.remote import PROTOCOLS, Protocol, RemoteToolserver, connect
 from toolserver.client.tools import RemoteMethod, RemoteTool
 
@@ -24,9 +25,11 @@ __all__ = [
     "ConnectionFailed",
     "Protocol",
     "RemoteFault",
+    "RemoteJob",
     "RemoteMethod",
     "RemoteTool",
     "RemoteToolserver",
     "TransportError",
     "connect",
+    "remote_method",
 ]

@@ -12,6 +12,8 @@ from toolserver.client.codecs import Codec, Outgoing, Style, refusal
 from toolserver.client.credentials import Credential, SharedSecret, with_token
 from toolserver.client.descriptions import Described, arrange, read_description
 from toolserver.client.failures import AnswerError
+from toolserver.client.faults import RemoteFault
+from toolserver.client.jobs import RemoteJob, When, when_text
 from toolserver.client.jsonrpc import JSONRPCCodec
 from toolserver.client.pickled import PickleCodec
 from toolserver.client.rest import RESTCodec
@@ -20,7 +22,7 @@ from toolserver.client.tools import RemoteTool
 from toolserver.client.transport import Options, Transport
 from toolserver.client.typed import Hints
 from toolserver.client.xmlrpc import XMLRPCCodec
-from toolserver.errors import MethodNotFound, ToolserverError
+from toolserver.errors import MethodNotFound, ToolNotFound, ToolserverError
 from toolserver.settings import Limits
 
 __all__ = ["PROTOCOLS", "Protocol", "RemoteToolserver", "connect"]
@@ -33,8 +35,8 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 #: Bounds for the XML of answers; their size is bounded before.
 _LIMITS = Limits(xml_depth=256, xml_elements=2_000_000)
-#: Methods of the server's own that change nothing.
-_SAFE = "system."
+#: Methods of the server's own that change nothing, but for those that make calls.
+_SAFE, _JOBS = "system.", "system.jobs."
 #: Tools whose descriptions are kept.
 _MOST_DESCRIBED = 1000
 
@@ -186,6 +188,65 @@ class RemoteToolserver:
         credential = None if secret is None else SharedSecret(secret)
         return RemoteTool(_Caller(self, credential), namespace, hints)
 
+    def start(self, name: str, /, *args: Any, **kwargs: Any) -> RemoteJob[Any]:
+        """Have a method called at once, beside everything else, and wait for nothing.
+
+        Args:
+            name: Its full name.
+            *args: Positional arguments.
+            **kwargs: Named arguments.
+
+        Returns:
+            The job.
+
+        Raises:
+            ToolserverError: The call would fail before it began: there is no such
+                method, an argument does not fit, or the caller may not use the tool.
+            TransportError: There was no answer.
+        """
+        return self._start("start", (), name, args, kwargs)
+
+    def enqueue(
+        self, priority: int, name: str, /, *args: Any, **kwargs: Any
+    ) -> RemoteJob[Any]:
+        """Have a method called when it is its turn in the queue of its tool.
+
+        Args:
+            priority: Those with a higher one go first.
+            name: Its full name.
+            *args: Positional arguments.
+            **kwargs: Named arguments.
+
+        Returns:
+            The job; what may be raised is as for `start`.
+        """
+        return self._start("enqueue", (priority,), name, args, kwargs)
+
+    def schedule(
+        self, when: When, name: str, /, *args: Any, **kwargs: Any
+    ) -> RemoteJob[Any]:
+        """Have a method called at a time.
+
+        Args:
+            when: Seconds since the epoch, a time with a zone, or time from now.
+            name: Its full name.
+            *args: Positional arguments.
+            **kwargs: Named arguments.
+
+        Returns:
+            The job; what may be raised is as for `start`.
+        """
+        return self._start("schedule", (when_text(when),), name, args, kwargs)
+
+    def job(self, id: str) -> RemoteJob[Any]:
+        """A job by its id; nothing is asked of the server yet.
+
+        Args:
+            id: The id.
+        """
+        poll = self._transport.patience
+        return RemoteJob(self._call, id, poll=poll)
+
     def tools(self) -> list[str]:
         """The namespaces of the tools that may be called."""
         found = self._call("system.listTools", (), {})
@@ -234,12 +295,7 @@ class RemoteToolserver:
         kwargs: Mapping[str, Any],
         credential: Credential | None = None,
     ) -> Any:
-        if credential is not None and self._method(name).takes_token:
-            namespace = name.rpartition(".")[0]
-            token = credential.token(
-                lambda other: self._call(f"{namespace}.{other}", (), {})
-            )
-            args, kwargs = with_token(token, args, kwargs)
+        args, kwargs = self._with_token(name, args, kwargs, credential)
         style = self._codec.style
         if kwargs and (
             style is Style.POSITIONAL or (style is Style.EITHER and len(args))
@@ -249,8 +305,48 @@ class RemoteToolserver:
         answer = self._transport.send(request, lambda: self._is_repeatable(name))
         return self._codec.read(answer)
 
+    def _with_token(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        credential: Credential | None,
+    ) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        if credential is None or not self._method(name).takes_token:
+            return args, kwargs
+        namespace = name.rpartition(".")[0]
+        token = credential.token(
+            lambda other: self._call(f"{namespace}.{other}", (), {})
+        )
+        return with_token(token, args, kwargs)
+
+    def _start(
+        self,
+        way: str,
+        how: Sequence[Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        credential: Credential | None = None,
+    ) -> RemoteJob[Any]:
+        args, kwargs = self._with_token(name, args, kwargs, credential)
+        sent = [*how, name, list(args), *((dict(kwargs),) if kwargs else ())]
+        return self.job(str(self._call(f"{_JOBS}{way}", sent, {})))
+
+    def _is_method(self, name: str) -> bool:
+        try:
+            self._method(name)
+        except MethodNotFound:
+            return False
+        except RemoteFault as fault:
+            # What the tool that describes others cannot find is told as its failure.
+            if fault.kind != ToolNotFound.__name__:
+                raise
+            return False
+        return True
+
     def _is_repeatable(self, name: str) -> bool:
-        if name.startswith(_SAFE):
+        if name.startswith(_SAFE) and not name.startswith(_JOBS):
             return name != "system.multicall"
         try:
             return self._method(name).is_repeatable
@@ -292,6 +388,21 @@ class _Caller:
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         return self._server._call(name, args, kwargs, self._credential)
+
+    def is_method(self, name: str) -> bool:
+        """Whether a full name is that of a method."""
+        return self._server._is_method(name)
+
+    def start(
+        self,
+        way: str,
+        how: Sequence[Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> RemoteJob[Any]:
+        """Have a method called without waiting for it."""
+        return self._server._start(way, how, name, args, kwargs, self._credential)
 
     def names(self, namespace: str) -> list[str]:
         """What is below a namespace: methods, and tools further down."""

@@ -122,28 +122,34 @@ class _Module(Names):
         if parameters and _TOKEN.items() <= parameters[0].items():
             # The client makes it, if it is given the secret.
             del parameters[0]
-        parts = ["self"]
         named = False
         rest, extra = method.get("rest"), method.get("extra")
+        # Else further named arguments might be called like it.
+        parts = ["self", "/"] if extra else ["self"]
+        has_default = False
         for parameter in parameters:
             if parameter.get("kind") == "keyword" and not named:
                 named = True
                 parts.append(self._variadic("*", rest) if rest else "*")
+            if has_default and parameter["required"] and not named:
+                raise ValueError("parameters: a required one after one with a default")
+            has_default = has_default or not parameter["required"]
             parts.append(self._parameter(parameter))
         if rest and not named:
             parts.append(self._variadic("*", rest))
         if extra:
             parts.append(self._variadic("**", extra))
         returns = self.hint(method["returns"])
-        lines = [f"    def {method['name']}({', '.join(parts)}) -> {returns}:"]
-        if len(lines[0]) > 88:
+        head = f"    def {method['name']}({', '.join(parts)}) -> {returns}:"
+        if len(head) > 88:
             inner = "".join(f"        {part},\n" for part in parts)
-            lines = [f"    def {method['name']}(\n{inner}    ) -> {returns}:"]
+            head = f"    def {method['name']}(\n{inner}    ) -> {returns}:"
+        mark = f"    @{self.use('remote_method', 'toolserver.client')}"
         summary = one_line(str(method.get("summary", "")))
         if not summary:
-            return [f"{lines[0]} ..."]
+            return [mark, f"{head} ..."]
         quoted = repr(summary) if set('"\\') & set(summary) else f'"""{summary}"""'
-        return [*lines, f"        {quoted}", "        ..."]
+        return [mark, head, f"        {quoted}", "        ..."]
 
     def _variadic(self, stars: str, parameter: Mapping[str, Any]) -> str:
         return f"{stars}{_checked(parameter['name'])}: {self.hint(parameter['type'])}"

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from toolserver.client.jobs import RemoteJob, when_text
 from toolserver.client.typed import Hints
 
 __all__ = ["Caller", "RemoteMethod", "RemoteTool"]
+
+#: Names behind that of a method by which calls of it do not wait.
+_WAYS = frozenset({"start", "enqueue", "schedule"})
 
 
 class Caller(Protocol):
@@ -29,6 +33,31 @@ class Caller(Protocol):
 
         Args:
             namespace: Its dotted name.
+        """
+
+    def is_method(self, name: str) -> bool:
+        """Whether a full name is that of a method.
+
+        Args:
+            name: The name.
+        """
+
+    def start(
+        self,
+        way: str,
+        how: Sequence[Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> RemoteJob[Any]:
+        """Have a method called without waiting for it.
+
+        Args:
+            way: ``"start"``, ``"enqueue"`` or ``"schedule"``.
+            how: What goes with it: nothing, a priority, or a time.
+            name: Full name of the method.
+            args: Positional arguments.
+            kwargs: Named arguments.
         """
 
 
@@ -117,6 +146,39 @@ class RemoteMethod(_Named):
     def __getattr__(self, name: str) -> RemoteMethod:
         found = super().__getattr__(name)
         # What is further down is no method of the class.
+        found._hints = None
+        if name in _WAYS:
+            return _Starter(self._caller, found._name, self._hints)
+        return found
+
+
+class _Starter(RemoteMethod):
+    """``place.enqueue`` and the like: a call that does not wait.
+
+    Where ``place`` is no method but a tool that has one of that name, that is called.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        name, _, way = self._name.rpartition(".")
+        if not self._caller.is_method(name):
+            return self._caller(self._name, args, kwargs)
+        how: list[Any] = []
+        if way != "start":
+            if not args:
+                what = "a priority" if way == "enqueue" else "a time"
+                raise TypeError(f"{self._name}: expected {what} before the arguments")
+            how = [when_text(args[0]) if way == "schedule" else args[0]]
+            args = args[1:]
+        job = self._caller.start(way, how, name, args, kwargs)
+        hints, method = self._hints, name.rpartition(".")[2]
+        if hints is not None:
+            job._convert = lambda value: hints.convert(method, value)
+        return job
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        found = super().__getattr__(name)
         found._hints = None
         return found
 

@@ -42,6 +42,8 @@ _PIECE = 65536
 _KEPT = 256
 #: Seconds before the second attempt; each further one waits twice as long.
 _BACKOFF = 0.1
+#: Seconds for which a server may keep its answer back.
+_PATIENCE = 20.0
 #: Seconds after which a server that asks to come again is not asked again.
 _LONGEST_WAIT = 60.0
 
@@ -111,6 +113,12 @@ class Transport:
         session.proxies.update(options.proxies or {})
         session.headers["User-Agent"] = f"toolserver/{__version__}"
         session.headers.update(options.headers)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a server may be asked to wait before it answers."""
+        timeout = self._options.timeout
+        return _PATIENCE if timeout is None else min(_PATIENCE, timeout / 2)
 
     def close(self) -> None:
         """Close all connections."""
