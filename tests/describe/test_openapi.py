@@ -281,7 +281,8 @@ def test_arguments_of_post_are_in_a_json_body_or_a_form(paths):
         "description": "How many.",
         "default": 1,
     }
-    assert "parameters" not in paths["/shop/buy"]["post"]
+    prefer = {"$ref": "#/components/parameters/Prefer"}
+    assert paths["/shop/buy"]["post"]["parameters"] == [prefer]
 
 
 def test_files_are_uploaded_in_a_multipart_form(paths):
@@ -359,9 +360,24 @@ def test_results_are_told_by_media_type(paths, path, verb, answers):
     found = {
         status: sorted(response.get("content", ()))
         for status, response in responses.items()
-        if status[0] in "23"
+        if status[0] in "23" and status != "202"
     }
     assert found == answers
+
+
+def test_calls_that_go_on_without_their_callers_are_told(paths, document):
+    told = {
+        (path, verb)
+        for path, item in paths.items()
+        for verb in item
+        if verb != "parameters" and "202" in item[verb]["responses"]
+    }
+    assert ("/shop/buy", "post") in told
+    # What changes nothing is quick, and streams and files cannot be kept.
+    assert not {("/shop/buy", "get"), ("/shop/find", "post")} & told
+    assert not {("/shop/picture", "post"), ("/shop/stream", "post")} & told
+    job = document["components"]["responses"]["Job"]
+    assert "Location" in job["headers"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from toolserver.describe.background import BACKGROUND
 from toolserver.describe.constraints import is_portable
 from toolserver.describe.docstrings import parse_docstring
 from toolserver.describe.jsonschema import Schemas
@@ -34,7 +35,8 @@ _CONVENTIONS = (
     "`multipart/form-data` wherever it may be urlencoded, and a JSON array gives "
     "arguments by position. Failures are told as `application/problem+json`, or as "
     "text or a page to who prefers that; what the HTTP server refuses by itself, as "
-    "plain text."
+    "plain text. `Prefer: respond-async` (RFC 7240) has a call made without its "
+    "caller: the answer is 202, and `Location` tells where to ask for the result."
 )
 _VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -136,8 +138,9 @@ class _Document:
         """
         components = {
             "schemas": {**COMPONENTS["schemas"], **self._schemas.definitions()},
-            "responses": COMPONENTS["responses"],
+            "responses": {**COMPONENTS["responses"], **BACKGROUND["responses"]},
             "headers": COMPONENTS["headers"],
+            "parameters": BACKGROUND["parameters"],
             "securitySchemes": dict(security_schemes),
         }
         # Nobody has to: tools decide, and a name may come from the address, too.

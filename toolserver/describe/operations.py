@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from toolserver.describe.answers import generated, result_type
+from toolserver.describe.background import ACCEPTED, PREFER, may_go_on
 from toolserver.describe.definitions import Schema
 from toolserver.describe.docstrings import DocString, parse_docstring
 from toolserver.describe.jsonschema import Schemas
@@ -110,6 +111,9 @@ def describe_operation(
         parameters += [_query_parameter(schemas, each, doc) for each in left]
         if spec.extra is not None:
             parameters.append(_free_parameter(schemas, spec.extra, doc))
+    is_in_background = verb == "POST" and may_go_on(endpoint)
+    if is_in_background:
+        parameters.append(PREFER)
     if parameters:
         operation["parameters"] = parameters
     operation["responses"] = _responses(
@@ -118,6 +122,8 @@ def describe_operation(
         has_key=has_key,
         has_accounts=has_accounts,
     )
+    if is_in_background:
+        operation["responses"].setdefault("202", ACCEPTED)
     return operation
 
 
