@@ -14,12 +14,14 @@ import functools
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import gevent
 from gevent.event import Event
 from gevent.monkey import get_original
 from gevent.threadpool import ThreadPool
+
+from toolserver.handover import Result, helpers
 
 __all__ = [
     "ThreadSlots",
@@ -92,39 +94,8 @@ def offload(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T
     """
     if in_native_thread():
         return function(*args, **kwargs)
-    running = gevent.get_hub().threadpool.spawn(function, *args, **kwargs)
-    try:
-        return running.get()  # type: ignore[return-value]  # gevent says T | None
-    except BaseException:
-        running.wait()
-        raise
-
-
-class _Result(Generic[T]):
-    """Takes what a function returns or raises to another thread."""
-
-    __slots__ = ("_error", "_value")
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self._error: BaseException | None = None
-        try:
-            self._value = function()
-        except BaseException as error:  # it is raised where it is waited for
-            self._error = error
-
-    def get(self) -> T:
-        """What the function returned.
-
-        Raises:
-            BaseException: What it raised.
-        """
-        if self._error is None:
-            return self._value
-        try:
-            raise self._error
-        finally:
-            # Its traceback holds this frame, which would hold it.
-            self._error = None
+    work = functools.partial(function, *args, **kwargs)
+    return helpers().run(work)
 
 
 def in_loop(function: Callable[P, T]) -> Callable[P, T]:
@@ -165,7 +136,7 @@ def ask_loop(function: Callable[[], T]) -> T:
     beside = _beside.get()
     if beside is None:
         return function()
-    results: list[_Result[T]] = []
+    results: list[Result[T]] = []
     done = _allocate_lock()
     done.acquire()
     context = copy_context()
@@ -174,7 +145,7 @@ def ask_loop(function: Callable[[], T]) -> T:
 
     def run() -> None:
         try:
-            results.append(_Result(function))
+            results.append(Result(function))
         finally:
             done.release()
 
@@ -245,7 +216,7 @@ class ThreadSlots:
         )
         greenlet.start()
         try:
-            result: _Result[T] = greenlet.get()
+            result: Result[T] = greenlet.get()
         except BaseException as error:
             beside.abandoned = error
             if beside.is_in_loop:
@@ -262,7 +233,7 @@ class ThreadSlots:
         beside: _Beside,
         above: tuple[object, ...],
         is_extra: bool,
-    ) -> _Result[T]:
+    ) -> Result[T]:
         _asking.set(above)
         context = copy_context()
         context.run(_asking.set, tasks())
@@ -276,7 +247,7 @@ class ThreadSlots:
             beside.is_in_loop = False
             try:
                 work = functools.partial(context.run, function)
-                result: _Result[T] = pool.apply(_Result, (work,))
+                result: Result[T] = pool.apply(Result, (work,))
             finally:
                 beside.is_in_loop = True
                 pool.maxsize -= is_extra
@@ -287,7 +258,7 @@ class ThreadSlots:
 
         beside.is_in_loop = True
         try:
-            return _Result(functools.partial(around, inside))
+            return Result(functools.partial(around, inside))
         finally:
             if not is_extra:
                 self._give()

@@ -26,20 +26,16 @@ from toolserver.auth.structured import BareItem, InnerList, Item, parse_dictiona
 from toolserver.message import FileBody, Request, Response
 from toolserver.nativethreads import offload
 
-__all__ = ["AnswerSigner", "gather"]
+__all__ = ["AnswerSigner", "changed", "gather"]
 
 log = logging.getLogger("toolserver.auth")
 
 #: Answers up to this size are held back until they are whole, to be signed.
 _LARGEST = 1024 * 1024
 _LONGEST_FIELD = 2048
-_OFFERED = (
-    Item("@status"),
-    Item("content-digest"),
-    Item("content-type"),
-    REQUEST_SIGNATURE,
-    Item(SESSION_FIELD),
-)
+_STATUS, _DIGEST, _KIND = map(Item, ("@status", "content-digest", "content-type"))
+_SESSION = Item(SESSION_FIELD)
+_OFFERED = (_STATUS, _DIGEST, _KIND, REQUEST_SIGNATURE, _SESSION)
 #: Protocols whose answers to signed requests are signed always.
 _ALWAYS = frozenset({"PYRPC"})
 _EVENTS = "text/event-stream"
@@ -84,35 +80,33 @@ class AnswerSigner:
         body = gather(response)
         if body is None:
             return response
-        made = copy.copy(response)
-        made.body = body
         is_bodiless = request.method == "HEAD" or response.status in (204, 304)
         fields = [pair for pair in response.headers if pair[0].lower() not in _OWN]
+        digest = content_digest(b"" if is_bodiless else body)
         values = {
-            str(Item("@status")): str(response.status),
-            str(Item("content-digest")): content_digest(b"" if is_bodiless else body),
-            str(REQUEST_SIGNATURE): str(Item(signature)),
+            _STATUS.text: str(response.status),
+            _DIGEST.text: digest,
+            REQUEST_SIGNATURE.text: Item(signature).text,
         }
         kinds = [value for name, value in fields if name.lower() == "content-type"]
         if kinds:
-            values[str(Item("content-type"))] = ", ".join(map(str.strip, kinds))
+            values[_KIND.text] = ", ".join(map(str.strip, kinds))
         granted = [value for name, value in fields if name.lower() == SESSION_FIELD]
         if granted:
-            values[str(Item(SESSION_FIELD))] = granted[0]
+            values[_SESSION.text] = granted[0]
         covered = InnerList(
-            tuple(item for item in _OFFERED if str(item) in values),
+            tuple([item for item in _OFFERED if item.text in values]),
             self._params(request),
         )
-        base = signature_base(covered, lambda item: values.get(str(item)))
+        base = signature_base(covered, lambda item: values.get(item.text))
         # Other calls go on meanwhile: a signature by RSA takes milliseconds.
         signed = offload(sign, self._key, base)
-        made.headers = [
-            *fields,
-            ("Content-Digest", values[str(Item("content-digest"))]),
+        added = [
+            ("Content-Digest", digest),
             ("Signature-Input", f"{LABEL}={covered}"),
             ("Signature", f"{LABEL}={Item(signed)}"),
         ]
-        return made
+        return changed(response, body, [*fields, *added])
 
     def _params(self, request: Request) -> dict[str, BareItem]:
         params: dict[str, BareItem] = {
@@ -146,6 +140,27 @@ def _wanted(field: str | None, algorithm: str) -> InnerList | None:
         if name not in ("created", "nonce") and value != fixed.get(name):
             return None
     return asked if all(item in _OFFERED for item in asked.items) else None
+
+
+def changed(
+    response: Response, body: bytes, headers: list[tuple[str, str]]
+) -> Response:
+    """A copy of an answer with another body; a tool may keep the answer itself.
+
+    Args:
+        response: The answer.
+        body: The body of the copy.
+        headers: Its header fields.
+    """
+    if type(response) is Response:
+        # A copy by the library takes longer than to seal it.
+        made = Response.__new__(Response)
+        made.status = response.status
+    else:
+        made = copy.copy(response)
+    made.body = body
+    made.headers = headers
+    return made
 
 
 def gather(response: Response) -> bytes | None:

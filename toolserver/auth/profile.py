@@ -76,7 +76,7 @@ def signature_base(covered: InnerList, value_of: Callable[[Item], str | None]) -
     lines: list[str] = []
     seen: set[str] = set()
     for item in covered.items:
-        name = str(item)
+        name = item.text
         if type(item.value) is not str or name in seen:
             raise ValueError(f"{name}: expected text, and once")
         seen.add(name)
@@ -86,7 +86,7 @@ def signature_base(covered: InnerList, value_of: Callable[[Item], str | None]) -
         if "\n" in value or "\r" in value or not value.isascii():
             raise ValueError(f"{name}: expected ASCII without line ends")
         lines.append(f"{name}: {value}")
-    lines.append(f'"@signature-params": {covered}')
+    lines.append(f'"@signature-params": {covered.text}')
     return "\n".join(lines).encode("ascii")
 
 

@@ -8,7 +8,6 @@ by nobody before that.
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import logging
@@ -17,7 +16,7 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from toolserver.auth.answers import gather
+from toolserver.auth.answers import changed, gather
 from toolserver.auth.base import Identity
 from toolserver.auth.keys import PublicKey
 from toolserver.auth.profile import authority
@@ -256,20 +255,13 @@ def _seal(
         fields = [pair for pair in fields if pair[0].lower() != SESSION_FIELD]
         kinds = [value for name, value in fields if name.lower() == "content-type"]
         kind = ", ".join(map(str.strip, kinds))
-    # It may be one that a tool keeps. To copy a plain one costs more than to seal it.
-    if type(response) is Response:
-        made = Response.__new__(Response)
-        made.status = response.status
-    else:
-        made = copy.copy(response)
-    if len(body) <= _QUICK_SIZE:
-        made.body = keys.seal_answer(body, number, bound_to, response.status, kind)
-    else:
-        made.body = offload(
-            keys.seal_answer, body, number, bound_to, response.status, kind
-        )
-    made.headers = [*fields, (_FIELD, field)]
-    return made
+    parts = body, number, bound_to, response.status, kind
+    sealed = (
+        keys.seal_answer(*parts)
+        if len(body) <= _QUICK_SIZE
+        else offload(keys.seal_answer, *parts)
+    )
+    return changed(response, sealed, [*fields, (_FIELD, field)])
 
 
 def _fingerprint(key: PublicKey) -> bytes:

@@ -221,8 +221,9 @@ class SignatureAuthenticator:
             needed.append("content-type")
             _single(request, "content-type")
         _single(request, "content-digest")
+        names = {item.text for item in covered.items}
         for name in needed:
-            if Item(name) not in covered.items:
+            if f'"{name}"' not in names:
                 raise ValueError(f"{name}: not covered")
         nonce = str(params["nonce"])
         if not LEAST_NONCE <= len(nonce) <= MOST_NONCE:

@@ -36,50 +36,76 @@ Parameters = Mapping[str, BareItem]
 
 @dataclass(frozen=True)
 class Item:
-    """A value with parameters; as text it is written in the one canonical way."""
+    """A value with parameters.
+
+    Attributes:
+        value: The value.
+        params: The parameters.
+        text: Both, written in the one canonical way.
+    """
 
     value: BareItem
     params: Parameters = field(default_factory=dict)
 
-    def __str__(self) -> str:
+    @functools.cached_property
+    def text(self) -> str:  # noqa: D102 - see above
         return _bare(self.value) + _parameters(self.params)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
 class InnerList:
-    """A list in parentheses with parameters; as text in the one canonical way."""
+    """A list in parentheses with parameters.
+
+    Attributes:
+        items: The items.
+        params: The parameters of the list.
+        text: All that, written in the one canonical way.
+    """
 
     items: tuple[Item, ...]
     params: Parameters = field(default_factory=dict)
 
+    @functools.cached_property
+    def text(self) -> str:  # noqa: D102 - see above
+        items = " ".join([item.text for item in self.items])
+        return f"({items}){_parameters(self.params)}"
+
     def __str__(self) -> str:
-        return f"({' '.join(map(str, self.items))}){_parameters(self.params)}"
+        return self.text
 
 
 def _parameters(params: Parameters) -> str:
+    if not params:
+        return ""
     return "".join(
-        f";{key}" if value is True else f";{key}={_bare(value)}"
-        for key, value in params.items()
+        [
+            f";{key}" if value is True else f";{key}={_bare(value)}"
+            for key, value in params.items()
+        ]
     )
 
 
 def _bare(value: BareItem) -> str:
+    if isinstance(value, str) and not isinstance(value, Token):
+        if _PLAIN_TEXT.fullmatch(value) is not None:
+            return f'"{value}"'
+        if _TEXT.fullmatch(value) is None:
+            raise ValueError(f"got {value!r}, expected printable ASCII")
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
     match value:
         case bool():
             return f"?{value:d}"
-        case int():
-            return str(value)
         case bytes():
-            return f":{base64.b64encode(value).decode()}:"
-        case Token():
-            return str(value)
-    if _TEXT.fullmatch(value) is None:
-        raise ValueError(f"got {value!r}, expected printable ASCII")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+            return f":{binascii.b2a_base64(value, newline=False).decode()}:"
+    return str(value)
 
 
 _TEXT = re.compile(r"[\x20-\x7e]*")
+_PLAIN_TEXT = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 _KEY = re.compile(r"[a-z*][a-z0-9_.*-]*")
 _BARE = re.compile(
     r'"(?P<text>(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
@@ -90,6 +116,8 @@ _BARE = re.compile(
     r"|(?P<token>[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*)"
 )
 _PARAMETER = re.compile(rf"; *(?P<key>{_KEY.pattern})(?:=(?:{_BARE.pattern}))?")
+#: A dictionary of one member, as signatures and digests are.
+_OCTETS = re.compile(rf"(?P<key>{_KEY.pattern})=:(?P<octets>[A-Za-z0-9+/=]*):")
 #: A list of names without parameters, as most are.
 _NAMES = re.compile(r'\("[a-z0-9@-]+"(?: "[a-z0-9@-]+")*\)')
 _SPACES = re.compile(r" *")
@@ -108,6 +136,9 @@ def parse_dictionary(text: str) -> dict[str, Item | InnerList]:
     Raises:
         ValueError: It is malformed, or a key occurs twice.
     """
+    single = _OCTETS.fullmatch(text)
+    if single is not None:
+        return {single["key"]: Item(_value(single))}
     reader = _Reader(text.strip(" "))
     members: dict[str, Item | InnerList] = {}
     while not reader.is_at_end:
