@@ -13,7 +13,9 @@ from toolserver.client.stubs import module_name, write_stub
 __all__ = ["stubs"]
 
 #: Tools of the server's own, of which a program rarely wants classes.
-_OWN = frozenset({"system", "system.jobs", "jobs", "mcp", "rpc", "WSDL", "API", "openapi"})
+_OWN = frozenset(
+    {"system", "system.jobs", "jobs", "mcp", "rpc", "WSDL", "API", "openapi"}
+)
 
 
 @click.command()
