@@ -153,9 +153,10 @@ class Reels(FactoryTool):
         return not self.gone
 
 
-@pytest.fixture
-def server():
-    with serve(Press, Reels, config={"jobs": {"max_jobs": 20}}) as running:
+@pytest.fixture(params=["memory", "sqlite"])
+def server(request):
+    jobs = {"engine": request.param, "max_jobs": 20}
+    with serve(Press, Reels, config={"jobs": jobs}) as running:
         yield running
         running.tool("press").gate.set()
 

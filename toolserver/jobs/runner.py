@@ -274,7 +274,8 @@ class Runner:
                 self._follow_clock()
                 if self._has_peers and self._recover():
                     self.wake()
-                self._engine.purge(now=self._clock.now())
+                while self._engine.purge(now=self._clock.now()):
+                    gevent.sleep(0)
             except Exception:
                 log.exception("jobs: cannot be looked after")
 

@@ -1,0 +1,203 @@
+"""A native thread that works on an SQLite file for the greenlets of the loop.
+
+Whatever is asked while it works on one transaction is done in the next one, together:
+the commit, which costs most, is shared by all. Each operation has a savepoint of its
+own, so that one that fails undoes nothing of the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from _queue import Empty, SimpleQueue  # the patched one would wait for the loop
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gevent.hub import Waiter, get_hub
+from gevent.monkey import get_original
+
+from toolserver.errors import JobNotStored
+
+__all__ = ["SQLiteStore"]
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], Any]
+
+log = logging.getLogger("toolserver.jobs")
+
+#: Operations in one transaction at most: other processes wait for their turn.
+_BATCH = 500
+#: Seconds for which the file may be locked by other processes.
+_BUSY = 30.0
+
+_start_native_thread: Any = get_original("_thread", "start_new_thread")
+
+
+class _Task:
+    """An operation, and who waits for it."""
+
+    __slots__ = ("error", "operation", "value", "waiter")
+
+    def __init__(self, operation: Operation, waiter: Any) -> None:
+        self.operation = operation
+        self.waiter = waiter
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class SQLiteStore:
+    """Runs operations on an SQLite file, in a thread of its own.
+
+    Args:
+        path: The file.
+        synchronous: How SQLite syncs it to the disk, ``"NORMAL"`` or ``"FULL"``.
+    """
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._done: deque[_Task] = deque()
+        self._watcher: Any = None
+
+    def open(self, prepare: Operation) -> Any:
+        """Open the file.
+
+        Args:
+            prepare: The first operation; it may change the schema.
+
+        Returns:
+            What it returned.
+
+        Raises:
+            sqlite3.Error: The file cannot be used.
+        """
+        self._watcher = get_hub().loop.async_()
+        self._watcher.start(self._wake)
+        task = _Task(prepare, Waiter())
+        _start_native_thread(self._work, (task,))
+        return _outcome(task)
+
+    def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation and wait until it is committed.
+
+        Args:
+            operation: What to do in a transaction; it may be done anew.
+
+        Returns:
+            What it returned.
+
+        Raises:
+            JobNotStored: It could not be done, or could not be kept.
+        """
+        task = _Task(operation, Waiter())
+        self._tasks.put(task)
+        try:
+            return _outcome(task)  # type: ignore[no-any-return]
+        except sqlite3.Error as error:
+            raise JobNotStored(f"{self._path}: {error}") from error
+
+    def run_later(self, operation: Operation) -> None:
+        """Run an operation and wait for nothing; from any thread."""
+        self._tasks.put(_Task(operation, None))
+
+    def close(self) -> None:
+        """Finish what was asked for, and close the file."""
+        if self._watcher is None:
+            return
+        task = _Task(lambda base: None, Waiter())
+        self._tasks.put(task)
+        self._tasks.put(None)
+        _outcome(task)
+        self._watcher.stop()
+        self._watcher.close()
+        self._watcher = None
+
+    def _wake(self) -> None:
+        # In the hub: whoever waits goes on from here.
+        while self._done:
+            task = self._done.popleft()
+            if task.waiter is not None:
+                task.waiter.switch(None)
+
+    def _work(self, first: _Task) -> None:
+        """In the native thread."""
+        try:
+            base = sqlite3.connect(
+                self._path, isolation_level=None, timeout=_BUSY, cached_statements=256
+            )
+        except sqlite3.Error as error:
+            first.error = error
+            self._tell([first])
+            return
+        try:
+            first.value = first.operation(base)
+            base.execute("PRAGMA journal_mode = WAL")
+            base.execute(f"PRAGMA synchronous = {self._synchronous}")
+        except BaseException as error:  # it is raised for who opens the file
+            first.error = error
+            base.close()
+            self._tell([first])
+            return
+        self._tell([first])
+        is_open = True
+        while is_open:
+            tasks, is_open = self._next_tasks()
+            if tasks:
+                self._run_batch(base, tasks)
+                self._tell(tasks)
+        base.close()
+
+    def _next_tasks(self) -> tuple[list[_Task], bool]:
+        found = []
+        task = self._tasks.get()
+        while task is not None:
+            found.append(task)
+            if len(found) == _BATCH:
+                return found, True
+            try:
+                task = self._tasks.get_nowait()
+            except Empty:
+                return found, True
+        return found, False
+
+    def _run_batch(self, base: sqlite3.Connection, tasks: list[_Task]) -> None:
+        try:
+            base.execute("BEGIN IMMEDIATE")
+            for task in tasks:
+                self._run_task(base, task)
+            base.execute("COMMIT")
+        except BaseException as error:  # of a full disk, for instance
+            if base.in_transaction:
+                base.execute("ROLLBACK")
+            for task in tasks:
+                task.error = task.error or error
+
+    def _run_task(self, base: sqlite3.Connection, task: _Task) -> None:
+        base.execute("SAVEPOINT task")
+        try:
+            task.value = task.operation(base)
+        except BaseException as error:  # it is raised for who waits
+            task.error = error
+            if not base.in_transaction:
+                # SQLite has undone the whole transaction by itself.
+                raise
+            base.execute("ROLLBACK TO task")
+        base.execute("RELEASE task")
+
+    def _tell(self, tasks: list[_Task]) -> None:
+        self._done.extend(tasks)
+        self._watcher.send()
+
+
+def _outcome(task: _Task) -> Any:
+    task.waiter.get()
+    if task.error is not None:
+        try:
+            raise task.error
+        finally:
+            # Its traceback holds this frame, which would hold it.
+            task.error = None
+    return task.value
