@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import os
@@ -38,6 +39,9 @@ class Sample(StandardTool):
 
     def file(self) -> Path:
         return Path(__file__)
+
+    def path(self) -> str:
+        return context.request.raw_path
 
     def by_hand(self) -> None:
         context.request.writer.start(200, [("Content-Type", "text/plain")])
@@ -113,6 +117,21 @@ def test_tools_files_and_protocols_answer(ask):
     assert (status, headers["Content-Length"], text) == ("200 OK", "1", b"")
 
 
+@pytest.mark.parametrize("variable", ["RAW_URI", "REQUEST_URI"])
+def test_the_path_is_the_one_that_was_sent(ask, variable):
+    """Signatures cover it, with whatever needless escapes there are."""
+
+    def path(sent, given="/wsgi/sample/path"):
+        return ask("GET", given, **{variable: sent})[2].decode()
+
+    assert path("/wsgi/%73ample/path?a=1") == "/wsgi/%73ample/path"
+    assert path("/WSGI/../wsgi/sample/path") == "/wsgi/sample/path"
+    # It is another one by now, or no path.
+    assert path("/elsewhere") == "/wsgi/sample/path"
+    assert path("http://localhost/wsgi/sample/path") == "/wsgi/sample/path"
+    assert path("") == "/wsgi/sample/path"
+
+
 def test_mistakes_are_answered(ask):
     assert ask("GET", "/nowhere")[0] == "404 Not Found"
     assert ask("GET", "/wsgi/sample/add?a=x")[0] == "400 Bad Request"
@@ -147,6 +166,10 @@ def test_gunicorn_runs_it(home):
             with xmlrpc.client.ServerProxy(f"{url}/RPC2") as proxy:
                 assert proxy.wsgi.sample.add(20, 3) == 23
             assert requests.get(f"{url}/wsgi/sample/words", timeout=5).text == "one two"
+            sender = http.client.HTTPConnection(url.removeprefix("http://"))
+            with contextlib.closing(sender):
+                sender.request("GET", "/wsgi/s%61mple/path")
+                assert sender.getresponse().read() == b"/wsgi/s%61mple/path"
     finally:
         process.terminate()
         process.communicate(timeout=20)

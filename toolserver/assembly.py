@@ -129,19 +129,18 @@ def _picklerpc(settings: Settings, home: Home, access: Access) -> Iterator[RPCPr
     # Only servers with keys wait for the library to be imported.
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from toolserver.auth.keys import SERVER, read_private
+    from toolserver.auth.keys import SERVER
     from toolserver.protocols.picklerpc import PickleRPC
     from toolserver.protocols.pickles import classes_of
 
-    key = read_private(home.privkeys / f"{SERVER}.pem")
-    if not isinstance(key, RSAPrivateKey):
+    if not isinstance(access.own_key, RSAPrivateKey):
         raise StartError(
             f"{home.privkeys / SERVER}.pem: PickleRPC needs an RSA key; this one can "
             "sign, and nothing can be sealed for it"
         )
     lifetime = settings.picklerpc.session_lifetime
     yield PickleRPC(
-        key,
+        lambda: access.own_key,
         classes_of(settings.picklerpc.classes),
         max_size=settings.limits.body,
         is_unlimited=settings.picklerpc.unlimited,

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from toolserver.configuration import load
 from toolserver.errors import AlreadyDone, InvalidRequest, ToolserverError
@@ -106,7 +106,6 @@ class WSGIApplication:
         length = environ.get("CONTENT_LENGTH") or "0"
         if not length.isdigit():
             raise InvalidRequest("content-length: expected digits")
-        raw_path = quote(environ.get("PATH_INFO", "").encode("latin-1")) or "/"
         pairs = [
             (name[5:].replace("_", "-").title(), value)
             for name, value in environ.items()
@@ -117,7 +116,7 @@ class WSGIApplication:
                 pairs.append((name.replace("_", "-").title(), environ[name]))
         request = Request(limits=self._limits, writer=writer).replace(
             method=environ["REQUEST_METHOD"],
-            raw_path=raw_path,
+            raw_path=_raw_path(environ),
             query_string=environ.get("QUERY_STRING", ""),
             headers=Headers(pairs),
             host=environ.get("HTTP_HOST", "").lower(),
@@ -133,6 +132,18 @@ class WSGIApplication:
         if size <= _BUFFERED_BODY:
             return request.replace(content=source.read(size) if size else b"")
         return request.replace(content=_Body(source, size))
+
+
+def _raw_path(environ: dict[str, Any]) -> str:
+    """The path as it was sent, which signatures cover, as far as the server tells."""
+    octets = environ.get("PATH_INFO", "").encode("latin-1")
+    # PEP 3333 has no name for it; these are those of gunicorn, and of most others.
+    target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    sent = target.partition("?")[0]
+    # What was rewritten on its way here is another path by now.
+    if sent[:1] == "/" and sent.isascii() and unquote_to_bytes(sent) == octets:
+        return sent
+    return quote(octets) or "/"
 
 
 def _start(

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -548,6 +549,41 @@ def test_answers_that_are_not_sealed_are_refused(server, keys):
             assert how(remote) == "Signature"
             with pytest.raises(AnswerError, match="not sealed; it says: forged"):
                 how(remote)
+
+
+def test_a_new_key_of_the_server_is_read(server, home, keys, caplog):
+    path = home / "privkeys" / "server.pem"
+    own, other = path.read_text(), generate("rsa")
+    signatures = server.worker._access._signatures
+    public = Path(keys["pubkey"]).read_text()
+    with RemoteToolserver(server.url("/"), "PYRPC", **keys) as remote:
+        assert how(remote) == "Signature"
+        try:
+            path.write_text(private_pem(other))
+            signatures.refresh()
+            # A session goes on, and new ones are opened under the new key.
+            assert how(remote) == "Session"
+            Path(keys["pubkey"]).write_text(public_pem(other.public_key()))
+            with RemoteToolserver(server.url("/"), "PYRPC", **keys) as second:
+                assert [how(second), how(second)] == ["Signature", "Session"]
+            for wrong in (private_pem(generate("ed25519")), "no key", None):
+                if wrong is None:
+                    path.unlink()
+                else:
+                    path.write_text(wrong)
+                signatures.refresh()
+                with RemoteToolserver(server.url("/"), "PYRPC", **keys) as third:
+                    assert how(third) == "Signature"
+        finally:
+            path.touch(0o600)
+            path.write_text(own)
+            Path(keys["pubkey"]).write_text(public)
+            signatures.refresh()
+    messages = "\n".join(record.message for record in caplog.records)
+    for part in ("of another kind", "no private key", "removed"):
+        assert part in messages
+    with RemoteToolserver(server.url("/"), "PYRPC", **keys) as remote:
+        assert how(remote) == "Signature"
 
 
 def test_callers_that_ask_for_none_have_none(server):

@@ -29,6 +29,7 @@ from toolserver.message import Request
 from toolserver.settings import AuthSettings
 
 if TYPE_CHECKING:
+    from toolserver.auth.keys import PrivateKey
     from toolserver.auth.sessions import Sessions
     from toolserver.auth.signatures import SignatureAuthenticator
 
@@ -124,6 +125,11 @@ class Access:
         if self._signatures is None:
             return None
         return self._signatures.offer_sessions(lifetime)
+
+    @property
+    def own_key(self) -> PrivateKey | None:
+        """The server's private key as it is by now; None where it has none."""
+        return None if self._signatures is None else self._signatures.own_key
 
     def _has_keys(self) -> bool:
         return self._settings.rsa_authenticate or any(

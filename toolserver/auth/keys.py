@@ -31,6 +31,7 @@ __all__ = [
     "PrivateKey",
     "PublicKey",
     "PublicKeys",
+    "WatchedKey",
     "generate",
     "private_pem",
     "public_pem",
@@ -169,6 +170,71 @@ def _check_size(bits: int) -> None:
         raise ValueError(
             f"got an RSA key of {bits} bits, expected {_LEAST_BITS} to {_MOST_BITS}"
         )
+
+
+class WatchedKey:
+    """A private key that is read again when its file has changed.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        path: The same.
+        key: The key that was last read; None without one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.key: PrivateKey | None = None
+        self._seen: object = None
+
+    def load(self) -> None:
+        """Read the key, if there is one.
+
+        Raises:
+            StartError: It cannot be read; says why.
+        """
+        self._seen = self._look()
+        if self._seen is not None:
+            self.key = read_private(self.path)
+
+    def refresh(self) -> bool:
+        """Read the key again if its file has changed.
+
+        A key of another kind is not taken, because what is sealed for the server may
+        need it; nor is the key given up while its file is missing or cannot be read.
+
+        Returns:
+            Whether there is another one.
+        """
+        seen = self._look()
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        if seen is None:
+            log.error("%s: removed; the key that was read still holds", self.path)
+            return False
+        try:
+            key = read_private(self.path)
+        except StartError as error:
+            log.error("%s; the key that was read still holds", error)
+            return False
+        if self.key is not None and isinstance(key, RSAPrivateKey) is not isinstance(
+            self.key, RSAPrivateKey
+        ):
+            log.error("%s: of another kind; it holds when started anew", self.path)
+            return False
+        self.key = key
+        log.info("%s: read again", self.path)
+        return True
+
+    def _look(self) -> object:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        # Its mode may be what was wrong with it.
+        return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
 
 
 class PublicKeys:

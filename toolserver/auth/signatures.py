@@ -23,7 +23,7 @@ from toolserver.auth.algorithms import algorithm_of, verify
 from toolserver.auth.answers import AnswerSigner
 from toolserver.auth.base import Identity
 from toolserver.auth.digests import DigestCheck
-from toolserver.auth.keys import SERVER, PublicKey, PublicKeys, read_private
+from toolserver.auth.keys import SERVER, PrivateKey, PublicKey, PublicKeys, WatchedKey
 from toolserver.auth.nonces import Nonces
 from toolserver.auth.profile import (
     AHEAD,
@@ -98,6 +98,7 @@ class SignatureAuthenticator:
         self._nonces: Nonces | None = None
         self._signer: AnswerSigner | None = None
         self._sessions: Sessions | None = None
+        self._own = WatchedKey(home.privkeys / f"{SERVER}.pem")
 
     def load(self) -> None:
         """Read the keys, and open the memory of nonces.
@@ -112,12 +113,12 @@ class SignatureAuthenticator:
                     f"auth.unsigned_paths: got {free!r}, expected a path from / on"
                 )
         self._keys.load()
-        own = self._home.privkeys / f"{SERVER}.pem"
-        if own.exists():
-            self._signer = AnswerSigner(read_private(own), self._clock)
+        self._own.load()
+        if self._own.key is not None:
+            self._signer = AnswerSigner(self._own.key, self._clock)
         elif self._settings.rsa_authenticate:
             raise StartError(
-                f"{own}: missing, and auth.rsa_authenticate needs it; "
+                f"{self._own.path}: missing, and auth.rsa_authenticate needs it; "
                 "make it by: tsctl keygen --server"
             )
         if self._nonces is None:
@@ -130,8 +131,15 @@ class SignatureAuthenticator:
             )
 
     def refresh(self) -> None:
-        """Read the keys of clients that have changed."""
+        """Read the keys that have changed, of clients and the server's own."""
         self._keys.refresh()
+        if self._own.refresh() and self._own.key is not None:
+            self._signer = AnswerSigner(self._own.key, self._clock)
+
+    @property
+    def own_key(self) -> PrivateKey | None:
+        """The server's private key; None where it has none."""
+        return self._own.key
 
     def close(self) -> None:
         """Close the memory of nonces, and of sessions."""

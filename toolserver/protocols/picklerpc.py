@@ -16,8 +16,11 @@ and where its class is known the ``exception`` itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from toolserver.auth.profile import authority, read_label
 from toolserver.auth.sealing import KEY_FIELD, Sealed, associated_data, open_request
@@ -40,9 +43,7 @@ from toolserver.plain import to_plain
 from toolserver.protocols.pickles import Classes, read_pickle, write_pickle
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-    from toolserver.auth.keys import PublicKey
+    from toolserver.auth.keys import PrivateKey, PublicKey
 
 __all__ = ["PickleRPC"]
 
@@ -69,7 +70,7 @@ class PickleRPC:
     """Reads calls out of sealed pickles and writes their outcomes.
 
     Args:
-        key: The server's private key.
+        find_key: Tells the server's private key.
         known: The classes that pickles may name.
         max_size: Bytes that a pickle may have.
         is_unlimited: Whether callers may name any class, and so run whatever they want.
@@ -81,14 +82,14 @@ class PickleRPC:
 
     def __init__(
         self,
-        key: RSAPrivateKey,
+        find_key: Callable[[], PrivateKey | None],
         known: Classes,
         *,
         max_size: int,
         is_unlimited: bool = False,
         sessions: Sessions | None = None,
     ) -> None:
-        self._key = key
+        self._find_key = find_key
         self._known = known
         self._max_size = max_size
         self._is_unlimited = is_unlimited
@@ -142,21 +143,24 @@ class PickleRPC:
             client,
             nonce,
         )
+        key = self._find_key()
+        if not isinstance(key, RSAPrivateKey):
+            raise ParseError("body: nothing can be sealed for this server")
         try:
             content, sealed = offload(
                 open_request,
                 request.headers[KEY_FIELD],
                 request.body,
-                self._key,
+                key,
                 nonce,
                 associated_data(parts),
             )
         except ValueError as error:
             raise ParseError(f"body: {error}") from error
         request.notes[_ANSWERING] = _Answering(sealed)
-        key: PublicKey | None = request.notes.get(SIGNED_BY)
+        signed_by: PublicKey | None = request.notes.get(SIGNED_BY)
         asked = request.headers.get(SESSION_FIELD)
-        if asked is not None and self._sessions is not None and key is not None:
+        if asked is not None and self._sessions is not None and signed_by is not None:
             if Item(SESSION_FIELD) not in covered.items:
                 raise Unauthenticated(
                     f"signature: {SESSION_FIELD} is not covered", challenge="Signature"
@@ -167,7 +171,7 @@ class PickleRPC:
                 raise InvalidRequest(str(error)) from error
             if refused is not None:
                 self._sessions.withdraw(client, refused)
-            request.notes[_ANSWERING] = _Answering(sealed, (client, key))
+            request.notes[_ANSWERING] = _Answering(sealed, (client, signed_by))
         return content
 
     def _covered(self, request: Request) -> InnerList:
