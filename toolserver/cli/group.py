@@ -33,6 +33,7 @@ COMMANDS = {
     "status": ("lifecycle", "Tell whether the server runs, and where."),
     "tools": ("remote", "List the tools of the running server."),
     "call": ("remote", "Call a method of a running server."),
+    "jobs": ("jobs", "List, show and cancel calls that do not wait."),
     "stubs": ("stubs", "Write Python classes for the tools of a running server."),
     "openapi": ("openapi", "Print the OpenAPI document of a running server."),
     "wsdl": ("wsdl", "Print the WSDL document of a tool."),

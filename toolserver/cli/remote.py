@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import re
 from decimal import Decimal
@@ -12,6 +13,7 @@ import click
 
 from toolserver.cli.asking import Asked, asking, server_options
 from toolserver.client import PROTOCOLS, Protocol
+from toolserver.client.jobs import When
 
 __all__ = ["call", "tools"]
 
@@ -28,6 +30,21 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     type=click.Choice(PROTOCOLS, case_sensitive=False),
     help="RPC mechanism; JSONRPC by default.",
 )
+@click.option(
+    "--async", "is_async", is_flag=True, help="Do not wait; print the job's id."
+)
+@click.option(
+    "--priority",
+    type=int,
+    metavar="N",
+    help="Put it into the tool's queue; print the job's id.",
+)
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="Make it then, such as 2026-12-24T18:00+01:00, or +90 for seconds from now; "
+    "print the job's id.",
+)
 @_json
 @server_options
 def call(
@@ -36,6 +53,9 @@ def call(
     name: str,
     arguments: tuple[str, ...],
     protocol: Protocol | None,
+    is_async: bool,
+    priority: int | None,
+    at: str | None,
     as_json: bool,
 ) -> None:
     """Call a method of a running server.
@@ -46,7 +66,12 @@ def call(
 
     The result is printed: text as it is, other values as JSON. A failure of the
     call is one line on standard error, and the exit code 1.
+
+    With --async, --priority or --at the call becomes a job; see tsctl jobs.
     """
+    if is_async + (priority is not None) + (at is not None) > 1:
+        raise click.UsageError("--async, --priority and --at exclude each other")
+    when = None if at is None else _time(at)
     named: dict[str, Any] = {}
     args = []
     for argument in arguments:
@@ -58,7 +83,14 @@ def call(
         else:
             named[found[1]] = _value(found[2])
     with asking(asked, protocol or "JSONRPC") as server:
-        result = server.call(name, *args, **named)
+        if when is not None:
+            result = server.schedule(when, name, *args, **named).id
+        elif priority is not None:
+            result = server.enqueue(priority, name, *args, **named).id
+        elif is_async:
+            result = server.start(name, *args, **named).id
+        else:
+            result = server.call(name, *args, **named)
     if as_json or not isinstance(result, str):
         if result is not None or as_json:
             click.echo(json.dumps(result, ensure_ascii=False, default=_plain, indent=2))
@@ -93,6 +125,19 @@ def tools(
             click.echo(f"  {method['name']}{method['signature']}")
             if namespace is not None and method["summary"]:
                 click.echo(f"      {method['summary']}")
+
+
+def _time(text: str) -> When:
+    """When a call is to be made."""
+    try:
+        if text.startswith("+"):
+            return dt.timedelta(seconds=float(text))
+        # What has no zone is this machine's time.
+        return dt.datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(
+            f"--at: got {text!r}, expected a time such as 2026-12-24T18:00, or +90"
+        ) from error
 
 
 def _value(text: str) -> Any:

@@ -228,7 +228,7 @@ class Scheduler:
             groups = outer.groups - self._identities.groups_of(outer.client)
         retry = target.spec.retry
         record = JobRecord(
-            id=id or secrets.token_urlsafe(16),
+            id=id or secrets.token_hex(16),
             method=target.name,
             arguments=write_arguments(target.spec, args, kwargs),
             queue=queue,
