@@ -8,6 +8,13 @@ Try it:
         localhost:4334/greeting/greet
     tsctl call greeting.greet name=Ann
 
+Without waiting for it, and with an answer that is there to be asked for:
+
+    curl -i -H 'Prefer: respond-async' \
+        'localhost:4334/greeting/greet?who=Ann&delay=3'
+    curl 'localhost:4334/jobs/ID/result?wait=10'
+    tsctl call --async greeting.greet name=Ann delay=3
+
 A server that was started with --contracts also checks what `greet` asks for and
 promises:
 

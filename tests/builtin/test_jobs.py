@@ -22,6 +22,8 @@ from toolserver.subscribers import Subscribers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 UNKNOWN = "/jobs/" + "0" * 32
+#: Forgets jobs when they end, and looks for them often.
+FORGETFUL = {"jobs": {"result_ttl": 0, "lease_timeout": 1}}
 PASSWD = {name: hash_password(name) for name in ("ann", "bob", "root")}
 
 
@@ -185,6 +187,23 @@ def test_a_result_is_answered_as_the_call_would_have_been(server):
     assert server.http.get(f"{nothing}/result?wait=10").status_code == 204
 
 
+def test_markup_is_told_as_text(server):
+    # What was stored does not tell markup from text, and text may be a stranger's.
+    path = start(server, "/work/page")
+    later = server.http.get(f"{path}/result?wait=10")
+    assert later.text == server.http.get("/work/page").text
+    assert later.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("name", ["octets", "kinds", "look", "add?a=1"])
+def test_results_of_all_kinds_are_answered_alike(server, name):
+    direct = server.http.get(f"/work/{name}")
+    path = start(server, f"/work/{name}")
+    later = server.http.get(f"{path}/result?wait=10")
+    assert later.content == direct.content
+    assert later.headers["Content-Type"] == direct.headers["Content-Type"]
+
+
 def test_a_failure_is_answered_as_that_of_the_call(server):
     for how in ("own", "other"):
         path = start(server, f"/work/fail?how={how}")
@@ -267,7 +286,7 @@ def test_other_verbs_and_paths(server):
 
 
 def test_what_was_forgotten_is_told():
-    with toolserver.testing.serve(Work, config={"jobs": {"result_ttl": 0}}) as server:
+    with toolserver.testing.serve(Work, config=FORGETFUL) as server:
         path = start(server, "/work/add?a=1")
         wait_for(lambda: server.http.get(path).status_code == 410, 20)
         assert server.http.get(path).json()["error"] == "JobExpired"

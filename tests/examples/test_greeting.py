@@ -1,8 +1,10 @@
 """The greeting example, as its callers use it."""
 
+import re
 import xmlrpc.client
 
 import pytest
+from gevent import subprocess
 from greeting import Greeting
 
 import toolserver.testing
@@ -29,6 +31,29 @@ def test_a_program_gets_the_plain_greeting(server):
     arguments = {"name": "Ann", "language": "de"}
     answer = server.http.post("/greeting/greet", json=arguments, headers=headers)
     assert answer.text == "Hallo Ann!"
+
+
+def curl(*words):
+    done = subprocess.run(
+        ["curl", "-s", *words], capture_output=True, text=True, timeout=20, check=True
+    )
+    return done.stdout
+
+
+def test_a_greeting_that_nobody_waits_for(server):
+    url = server.url("/greeting/greet?who=Ann&delay=0.2")
+    told = curl("-i", "-H", "Prefer: respond-async", url)
+    assert told.startswith("HTTP/1.1 202 Accepted")
+    path = re.search(r"^Location: (\S+)", told, re.M)[1]
+    plain = ("-H", "Accept: text/plain")
+    result = curl(*plain, server.url(f"{path}/result?wait=10"))
+    assert result == "Hello Ann!"
+    assert "<h1>Hello Ann!</h1>" in curl(server.url(f"{path}/result"))
+    greeting = server.remote().get_tool("greeting")
+    job = greeting.greet.start("Ann", delay=0.1)
+    assert job.result(timeout=10) == "Hello Ann!"
+    assert greeting.greet.enqueue(5, "Bob").result(timeout=10) == "Hello Bob!"
+    assert server.remote().job(job.id).status == "done"
 
 
 def test_its_own_path_leads_to_a_greeting(server):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 from gevent.event import Event
 
@@ -11,6 +13,7 @@ from tests.sample import OutOfStock
 from toolserver import (
     Call,
     CRAMSettings,
+    Markup,
     OnlyRPCCRAMTool,
     Request,
     Response,
@@ -18,6 +21,7 @@ from toolserver import (
     context,
     generator,
     hidden,
+    html,
     on_error,
     parser,
     progress,
@@ -98,6 +102,15 @@ class Work(StandardTool):
     @on_error(fail)
     def _failed(self, request: Request, exc: Exception) -> str:
         return f"sorry: {exc}"
+
+    def page(self) -> Markup:
+        return html.document("Page", html.h1("Work"))
+
+    def octets(self) -> bytes:
+        return b"\0\1"
+
+    def kinds(self) -> list[Any]:
+        return [None, 1.5, "text", {"a": [1]}, dt.date(2026, 1, 2)]
 
     def nothing(self, refuse: bool = False) -> None: ...
 
