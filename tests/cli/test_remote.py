@@ -5,7 +5,9 @@ import socket
 
 import pytest
 
+import toolserver.testing
 from tests.client.protocols import OPEN
+from toolserver import CRAMSettings, OnlyRPCCRAMTool, register
 
 from .conftest import ask, run, status
 
@@ -32,6 +34,42 @@ from .conftest import ask, run, status
 def test_call(running, words, out):
     done = ask(running, "call", *words)
     assert (done.code, done.out, done.err) == (0, out, "")
+
+
+@register("shop.vault")
+class Vault(OnlyRPCCRAMTool):
+    settings = CRAMSettings(secret="s3cret")
+
+    def look(self, far: bool = False) -> str:
+        return "far" if far else "near"
+
+
+@pytest.fixture(scope="module")
+def vault():
+    with toolserver.testing.serve(Vault) as running:
+        yield running.url("/")
+
+
+@pytest.mark.parametrize("protocol", ["RPC2", "JSONRPC", "SOAP"])
+def test_call_with_a_secret(vault, tmp_path, monkeypatch, protocol):
+    words = ["call", "shop.vault.look", "far=true"]
+    words += ["--protocol", protocol, "--url", vault]
+    refused = ask(tmp_path, *words)
+    assert (refused.code, refused.out) == (1, "")
+    assert ": token" in refused.err
+    file = tmp_path / "secret"
+    file.write_text("s3cret\n")
+    assert ask(tmp_path, *words, "--secret-file", file).out == "far\n"
+    monkeypatch.setenv("TOOLSERVER_SECRET", "s3cret")
+    assert ask(tmp_path, *words).out == "far\n"
+    file.write_text("another")
+    wrong = ask(tmp_path, *words, "--secret-file", file)
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "token: wrong" in wrong.err
+    assert ask(tmp_path, "call", "shop._look", "--url", vault).code == 2
+    monkeypatch.delenv("TOOLSERVER_SECRET")
+    file.write_bytes(b"\xff")
+    assert ask(tmp_path, *words, "--secret-file", file).code == 2
 
 
 def test_call_as_a_process(running):

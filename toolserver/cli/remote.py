@@ -5,19 +5,23 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import os
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import click
 
 from toolserver.cli.asking import Asked, asking, server_options
-from toolserver.client import PROTOCOLS, Protocol
+from toolserver.client import PROTOCOLS, Protocol, RemoteMethod, RemoteToolserver
 from toolserver.client.jobs import When
 
 __all__ = ["call", "tools"]
 
 _NAMED = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
+
+_SECRET = "TOOLSERVER_SECRET"  # noqa: S105 - the name of a variable
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -45,6 +49,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     help="Make it then, such as 2026-12-24T18:00+01:00, or +90 for seconds from now; "
     "print the job's id.",
 )
+@click.option(
+    "--secret-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help=f"What is shared with the tool, to answer its challenges; or ${_SECRET}.",
+)
 @_json
 @server_options
 def call(
@@ -56,6 +66,7 @@ def call(
     is_async: bool,
     priority: int | None,
     at: str | None,
+    secret_file: Path | None,
     as_json: bool,
 ) -> None:
     """Call a method of a running server.
@@ -72,6 +83,7 @@ def call(
     if is_async + (priority is not None) + (at is not None) > 1:
         raise click.UsageError("--async, --priority and --at exclude each other")
     when = None if at is None else _time(at)
+    secret = _secret(secret_file)
     named: dict[str, Any] = {}
     args = []
     for argument in arguments:
@@ -83,7 +95,17 @@ def call(
         else:
             named[found[1]] = _value(found[2])
     with asking(asked, protocol or "JSONRPC") as server:
-        if when is not None:
+        if secret is not None:
+            method = _method(server, name, secret)
+            if when is not None:
+                result = method.schedule(when, *args, **named).id
+            elif priority is not None:
+                result = method.enqueue(priority, *args, **named).id
+            elif is_async:
+                result = method.start(*args, **named).id
+            else:
+                result = method(*args, **named)
+        elif when is not None:
             result = server.schedule(when, name, *args, **named).id
         elif priority is not None:
             result = server.enqueue(priority, name, *args, **named).id
@@ -125,6 +147,24 @@ def tools(
             click.echo(f"  {method['name']}{method['signature']}")
             if namespace is not None and method["summary"]:
                 click.echo(f"      {method['summary']}")
+
+
+def _secret(file: Path | None) -> str | None:
+    """What is shared with the tool; never a word of the command line, which all see."""
+    if file is None:
+        return os.environ.get(_SECRET)
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--secret-file: {file}: {error}") from error
+
+
+def _method(server: RemoteToolserver, name: str, secret: str) -> RemoteMethod:
+    namespace, _, leaf = name.rpartition(".")
+    if not leaf or leaf.startswith("_"):
+        raise click.UsageError(f"{name}: expected the full name of a method")
+    found: RemoteMethod = getattr(server.get_tool(namespace, secret=secret), leaf)
+    return found
 
 
 def _time(text: str) -> When:
