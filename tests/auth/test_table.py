@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 import xmlrpc.client
 
 import pytest
@@ -12,7 +13,14 @@ from requests.auth import HTTPBasicAuth
 
 import toolserver.testing
 from tests.auth.test_access import FILES, write
-from toolserver import AuthenticatedTool, context, register
+from toolserver import (
+    AuthenticatedTool,
+    CRAMSettings,
+    OnlyRPCCRAMTool,
+    context,
+    register,
+)
+from toolserver.auth.challenges import respond
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.sealing import associated_data, seal_request
 from toolserver.auth.sessionfile import Spent
@@ -31,6 +39,8 @@ BASIC = ("absent", "right", "wrong", "other")
 SIGNATURE = ("absent", "right", "wrong key", "unknown", "tampered", "stale")
 #: What a session may be, in place of a signature.
 SESSION = ("right", "repeated", "tampered", "unknown", "ended")
+#: What the answer to a challenge may be.
+TOKEN = ("right", "reused", "expired", "wrong", "absent")
 
 
 @register("table")
@@ -42,6 +52,16 @@ class Table(AuthenticatedTool):
         """Who calls."""
         Table.calls += 1
         return str(context.client)
+
+
+@register("vault")
+class Vault(OnlyRPCCRAMTool):
+    settings = CRAMSettings(secret="s3cret")
+
+    def look(self) -> str:
+        """See what is inside."""
+        Table.calls += 1
+        return "gold"
 
 
 def envelope(name):
@@ -244,12 +264,13 @@ def server(request, tmp_path_factory):
     config = {"auth": {"rsa_authenticate": request.param}}
     if request.param:
         config["picklerpc"] = {"enabled": True}
+    tools = (Table, Vault)
     with pytest.MonkeyPatch.context() as patch:
         # A server that has just begun takes no requests of before.
         patch.setattr("toolserver.auth.signatures.AHEAD", -3600)
         # Who guesses waits longer and longer, and the table guesses a lot.
         patch.setattr("toolserver.auth.accounts._LONGEST_WAIT", 0.0)
-        with toolserver.testing.serve(Table, home=home.path, config=config) as running:
+        with toolserver.testing.serve(*tools, home=home.path, config=config) as running:
             running.is_mandatory = request.param
             dispatcher = running.worker.dispatcher
             with bind(Context(services=running.worker.services, client="ann")):
@@ -307,4 +328,65 @@ def test_each_combination_with_a_session_has_its_outcome(server, deny, allow):
         called = Table.calls - before
         if found != due or called != (due[0] == 200):
             wrong.append((protocol, basic, session, found, due, called))
+    assert not wrong
+
+
+def token(server, kind):
+    """A challenge of the vault and what is answered to it."""
+    challenges = server.worker.registry.entry("vault").tool._challenges
+    with pytest.MonkeyPatch.context() as patch:
+        if kind == "expired":
+            patch.setattr(challenges, "_clock", lambda: time.time() - 301)
+        challenge = challenges.make()
+    answered = [challenge, respond(challenge, "guess" if kind == "wrong" else "s3cret")]
+    if kind == "reused":
+        with bind(Context(services=server.worker.services)):
+            challenges.check(answered)
+    return answered
+
+
+def ask_with_token(server, protocol, kind, signature):
+    args = [] if kind == "absent" else [token(server, kind)]
+    message = {"jsonrpc": "2.0", "id": 1, "method": "vault.look", "params": args}
+    path, body, media_type = {
+        "RPC2": (
+            "/RPC2",
+            xmlrpc.client.dumps(tuple(args), "vault.look").encode(),
+            "text/xml",
+        ),
+        "JSONRPC": ("/JSONRPC", json.dumps(message).encode(), "application/json"),
+        "REST": ("/vault/look", json.dumps(args).encode(), "application/json"),
+    }[protocol]
+    url, headers = server.url(path), {"Content-Type": media_type}
+    if signature == "right":
+        signed = sign_request("POST", url, headers, body, keyid="ann", key=ANN)
+        headers.update(signed.fields)
+    answer = requests.post(url, data=body, headers=headers, timeout=20)
+    return outcome(protocol, answer, None)
+
+
+@pytest.mark.parametrize("deny", DENY)
+def test_each_token_has_its_outcome(server, deny):
+    access = server.worker._access
+    write(server.worker.home.path, hosts_deny=deny, hosts_allow="")
+    access._deny.refresh()
+    access._allow.refresh()
+    access._arrange()
+    wrong = []
+    for protocol, kind, signature in itertools.product(
+        ("RPC2", "JSONRPC", "REST"), TOKEN, ("absent", "right")
+    ):
+        before = Table.calls
+        found = ask_with_token(server, protocol, kind, signature)
+        if deny:
+            due = 403, None
+        elif server.is_mandatory and signature == "absent":
+            due = 401, None
+        elif protocol == "REST":
+            due = 403, None
+        else:
+            due = (200, "gold") if kind == "right" else (401, None)
+        called = Table.calls - before
+        if found != due or called != (due[0] == 200):
+            wrong.append((protocol, kind, signature, found, due, called))
     assert not wrong
