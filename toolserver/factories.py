@@ -195,6 +195,7 @@ def make_child(factory: FactoryTool, key: str) -> TransientTool:
     Raises:
         NotFound: The key is malformed, or there is nothing of that key.
         TypeError: The factory made something else than it may.
+        StartError: The tool cannot work with its settings.
         Exception: Whatever the hooks raised.
     """
     where = factory.namespace or "the root tool"
@@ -222,6 +223,7 @@ def make_child(factory: FactoryTool, key: str) -> TransientTool:
         child.namespace = f"{factory.namespace}.{key}" if factory.namespace else key
         # A logger of its own would stay for as long as the process runs.
         child.log = factory.log
+        child._check_settings()
         if overrides(type(child), "on_start"):
             own = has_transaction(type(child))
             with (

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import xmlrpc.client
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import zeep
@@ -16,9 +17,11 @@ import toolserver.testing
 from toolserver import (
     CRAMSettings,
     CRAMTool,
+    FactoryTool,
     OnlyRPCCRAMTool,
     Request,
     StandardTool,
+    TransientTool,
     call,
     context,
     register,
@@ -27,7 +30,13 @@ from toolserver import (
 from toolserver.auth.challenges import Challenges, respond
 from toolserver.auth.nonces import Nonces
 from toolserver.auth.profile import AHEAD
-from toolserver.errors import InvalidParams, Overload, StartError, Unauthenticated
+from toolserver.errors import (
+    InvalidParams,
+    Overload,
+    StartError,
+    ToolserverError,
+    Unauthenticated,
+)
 
 SECRET = "s3cret"
 
@@ -223,6 +232,49 @@ def test_without_a_secret_the_server_does_not_start(settings):
         toolserver.testing.serve(Status, settings=settings),
     ):
         pass
+
+
+class Door(OnlyRPCCRAMTool, TransientTool):
+    def open(self, times: int = 1) -> str:
+        return f"{self.key} {times}"
+
+
+@register("doors")
+class Doors(FactoryTool):
+    """Doors with a secret each, but one that has none."""
+
+    children = (Door,)
+    secrets: ClassVar = {"a": "of a", "b": "of b", "open": ""}
+
+    def child_exists(self, key: str) -> bool:
+        return key in self.secrets
+
+    def make_child(self, key: str) -> Door:
+        made = Door()
+        made.settings = CRAMSettings(secret=self.secrets[key])
+        return made
+
+
+@pytest.mark.parametrize("protocol", ["RPC2", "JSONRPC"])
+def test_tools_of_factories_have_secrets_of_their_own(protocol):
+    with toolserver.testing.serve(Doors) as running:
+        remote = running.remote(protocol)
+        assert remote.get_tool("doors.a", secret="of a").open(2) == "a 2"
+        assert remote.get_tool("doors.b", secret="of b").open() == "b 1"
+        # What was made for one is not for another, and a new tool knows what is used.
+        (challenge,) = remote.call("doors.a.get_challenges")
+        for wrong in (respond(challenge, "of a"), respond(challenge, "of b")):
+            with pytest.raises(Unauthenticated, match="token: wrong"):
+                remote.call("doors.b.open", [challenge, wrong], 1)
+        token = [challenge, respond(challenge, "of a")]
+        running.worker.registry.entry("doors").tool.forget("a")
+        assert remote.call("doors.a.open", token, 3) == "a 3"
+        running.worker.registry.entry("doors").tool.forget("a")
+        with pytest.raises(Unauthenticated, match="used before"):
+            remote.call("doors.a.open", token, 3)
+        with pytest.raises(ToolserverError) as caught:
+            remote.call("doors.open.get_challenges")
+        assert not isinstance(caught.value, Unauthenticated)
 
 
 # challenges alone
