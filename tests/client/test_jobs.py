@@ -8,6 +8,7 @@ import xmlrpc.client
 from typing import Protocol
 
 import pytest
+import zeep
 
 import toolserver.testing
 from tests.client.protocols import OPEN
@@ -310,3 +311,17 @@ def test_in_a_batch_nobody_waits(server, work):
     found = server.http.post("/JSONRPC", json=calls).json()
     assert time.monotonic() - begin < 5
     assert {answer["result"]["state"] for answer in found} <= {"running", "waiting"}
+
+
+def test_zeep_may_ask(server, work):
+    client = zeep.Client(server.url("/WSDL/system.jobs"))
+    numbers = [zeep.xsd.AnyObject(zeep.xsd.Integer(), number) for number in (1, 2)]
+    id = client.service.start("work.add", {"item": numbers})
+    told = client.service.status(id, 10)
+    assert (told.state, told.method) == ("done", "work.add")
+    assert client.service.result(id) == 3
+    later = client.service.enqueue(5, "work.look")
+    assert client.service.result(later, 10) == "saw nothing"
+    assert client.service.cancel(later) is False
+    with pytest.raises(zeep.exceptions.Fault, match="no job"):
+        client.service.status("0" * 32)
