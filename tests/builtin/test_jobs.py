@@ -218,6 +218,15 @@ def test_a_failure_is_answered_as_that_of_the_call(server):
         assert told["error"]["type"] == direct.headers["X-REST-Errorobject"]
 
 
+def test_a_result_is_handed_out_once_to_who_gets_it(server):
+    id = server.remote().call("system.jobs.start", "work.add", [1], once=True)
+    path = f"/jobs/{id}/result"
+    for method, status in (("HEAD", 200), ("HEAD", 200), ("GET", 200), ("GET", 410)):
+        answer = server.http.request(method, f"{path}?wait=10")
+        assert answer.status_code == status
+    assert answer.json()["error"] == "JobExpired"
+
+
 def test_a_job_that_runs_has_no_result_so_far(server):
     path = running_job(server)
     answer = server.http.get(f"{path}/result")

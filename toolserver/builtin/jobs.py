@@ -140,7 +140,8 @@ class JobsTool(InternalTool):
                 f"job {id}: {status.state}, without a result so far",
                 data={"id": id, "state": status.state.value},
             )
-        response = services().part(Rendering).render(request, result_of(status))
+        outcome = result_of(status, hands_out=request.method != "HEAD")
+        response = services().part(Rendering).render(request, outcome)
         response.headers.append(("Cache-Control", "no-store"))
         return response
 

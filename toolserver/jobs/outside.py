@@ -223,11 +223,12 @@ def cancel_job(id: str) -> JobStatus:
     return scheduler.engine.status(id) or status
 
 
-def result_of(status: JobStatus) -> Outcome:
+def result_of(status: JobStatus, *, hands_out: bool = True) -> Outcome:
     """Hand out what became of a job that has ended.
 
     Args:
         status: What is known of it; its caller may ask for it.
+        hands_out: Whether the caller gets it, which uses up what is handed out once.
 
     Returns:
         What a direct call would have come to.
@@ -235,7 +236,7 @@ def result_of(status: JobStatus) -> Outcome:
     id = status.job.id
     call = Call(status.job.method)
     scheduler = _scheduler()
-    taken = scheduler.engine.take(id)
+    taken = scheduler.engine.take(id) if hands_out else status
     if taken is None:
         return Outcome(call, error=JobExpired(f"job {id}: ended and forgotten"))
     if taken.error is not None and not taken.is_taken:
