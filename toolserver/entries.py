@@ -24,7 +24,7 @@ from toolserver.factories import (
     factories_below,
     transaction_of,
 )
-from toolserver.marks import marks_of
+from toolserver.marks import inherited_marks
 from toolserver.methods import MethodSpec, describe_method
 from toolserver.tools import Tool
 from toolserver.toolspecs import describe_rest_method, describe_tool, wrappers_of
@@ -331,7 +331,7 @@ def inner_target(
     function = getattr(cls, attribute, None)
     if not inspect.isroutine(function) or attribute.startswith("__"):
         return None
-    facts = {**marks_of(function), "exported": False}
+    facts = {**inherited_marks(cls, attribute), "exported": False}
     facts.pop("name", None)
     source = f"{cls.__module__}.{cls.__qualname__}.{attribute}"
     spec = describe_method(

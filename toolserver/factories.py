@@ -18,7 +18,7 @@ from typing import Any, ClassVar, final
 from toolserver.childcache import ChildCache
 from toolserver.contexts import Context, bind, current
 from toolserver.errors import NotFound, StartError
-from toolserver.marks import hidden
+from toolserver.marks import hidden, inherited_marks
 from toolserver.storage import Storage
 from toolserver.tools import StandardTool, Tool, has_transaction, overrides
 from toolserver.toolspecs import describe_tool, wrappers_of
@@ -46,6 +46,15 @@ class TransientTool(StandardTool, framework=True):
 
     key: str
     parent: Any
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for attribute in vars(cls):
+            if inherited_marks(cls, attribute).get("every"):
+                raise TypeError(
+                    f"{cls.__name__}.{attribute}: @every asks for a tool that stays; "
+                    "put it on a method of the factory"
+                )
 
     @cached_property
     def storage(self) -> Storage:

@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from toolserver.methods import Limit, ResourceMark, Retry, Rule
+from toolserver.cron import Rule
+from toolserver.methods import Limit, ResourceMark, Retry
 
 __all__ = [
     "destructive",
@@ -17,6 +18,7 @@ __all__ = [
     "expose",
     "hidden",
     "idempotent",
+    "inherited_marks",
     "limit",
     "marks_of",
     "prompt",
@@ -143,13 +145,33 @@ def every(expression: str, *, tz: str = "UTC", priority: int = 0) -> Callable[[F
     may be set on one method, which takes no arguments.
 
     Args:
-        expression: The rule: minute, hour, day of month, month and day of week.
+        expression: The rule: minute, hour, day of month, month and day of week; with
+            six fields the first one is the second.
         tz: The zone whose clock is meant, as ``"Europe/Berlin"``.
         priority: The priority in the queue.
+
+    Raises:
+        ValueError: The rule cannot be read, never comes true, or there is no such zone.
+        TypeError: The method asks for arguments.
     """
     rule = Rule(expression, tz, priority)
 
     def decorate(method: F) -> F:
+        plain = getattr(method, "__func__", method)
+        own = list(inspect.signature(plain).parameters.values())
+        if not isinstance(method, staticmethod):
+            del own[0]
+        asked = [
+            parameter.name
+            for parameter in own
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+        if asked:
+            raise TypeError(
+                f"@every: {plain.__qualname__} asks for {', '.join(asked)}, expected "
+                "a method that can be called without arguments"
+            )
         return _mark(method, every=(*marks_of(method).get("every", ()), rule))
 
     return decorate
@@ -189,3 +211,23 @@ def marks_of(function: Any) -> dict[str, Any]:
         A copy of its marks, which are arguments of `MethodSpec`.
     """
     return dict(getattr(getattr(function, "__func__", function), _MARKS, {}))
+
+
+def inherited_marks(cls: type[Any], attribute: str) -> dict[str, Any]:
+    """The marks of a method, with those of the methods that it overrides.
+
+    Args:
+        cls: The class.
+        attribute: The method's name in the class.
+
+    Returns:
+        Its marks; empty where there is no such method.
+    """
+    marks: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        value = vars(base).get(attribute)
+        if callable(value) or isinstance(value, (staticmethod, classmethod)):
+            own = getattr(getattr(value, "__func__", value), _MARKS, None)
+            if isinstance(own, dict):
+                marks.update(own)
+    return marks

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from toolserver.conversion import convert
+from toolserver.cron import Rule
 from toolserver.errors import InvalidParams, StartError
 from toolserver.types import Kind, Type
 
@@ -24,7 +25,6 @@ __all__ = [
     "Parameter",
     "ResourceMark",
     "Retry",
-    "Rule",
     "describe_method",
 ]
 
@@ -78,21 +78,6 @@ class Retry:
 
     times: int
     backoff: float
-
-
-@dataclass(frozen=True)
-class Rule:
-    """When a method is called again and again.
-
-    Attributes:
-        expression: The rule, as of cron.
-        tz: The zone whose clock is meant.
-        priority: The priority in the queue of the tool.
-    """
-
-    expression: str
-    tz: str
-    priority: int
 
 
 @dataclass(frozen=True)

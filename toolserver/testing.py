@@ -152,6 +152,31 @@ class TestServer(Client):
         """
         return Client(self.worker, name, groups)
 
+    def run_jobs(self, advance: float = 0.0, *, timeout: float = 30.0) -> None:
+        """Run the jobs that are due, and those that they lead to, to their ends.
+
+        Time that is to pass does so at once and step by step: calls that are due
+        meanwhile are made one after the other, each with the jobs' clock at its time.
+        The clock of the machine is left alone.
+
+        Args:
+            advance: Seconds that pass for jobs.
+            timeout: Seconds that they may really take each time.
+
+        Raises:
+            TimeoutError: Some take longer.
+        """
+        jobs = self.worker.jobs
+        end = jobs.clock.now() + advance
+        jobs.settle(timeout)
+        due = jobs.engine.next_due(jobs.clock.now())
+        while due is not None and due <= end:
+            jobs.clock.advance(max(0.0, due - jobs.clock.now()))
+            jobs.settle(timeout)
+            due = jobs.engine.next_due(jobs.clock.now())
+        jobs.clock.advance(max(0.0, end - jobs.clock.now()))
+        jobs.settle(timeout)
+
     def tool(self, namespace: str) -> Any:
         """The instance of a tool that the server uses.
 

@@ -34,6 +34,7 @@ class JobClock:
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
+        self._ahead = 0.0
         self.offset = self.true_offset
         self.shifted = 0.0
 
@@ -44,7 +45,19 @@ class JobClock:
 
     def now(self) -> float:
         """The time of jobs."""
-        return self._monotonic() + self.offset
+        return self._monotonic() + self._ahead + self.offset
+
+    def wall(self) -> float:
+        """The time of day: seconds since the epoch."""
+        return self._wall() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, for tests.
+
+        Args:
+            seconds: How much of it.
+        """
+        self._ahead += seconds
 
     def at(self, epoch: float) -> float:
         """When a time of day will be, on this clock.
@@ -52,4 +65,4 @@ class JobClock:
         Args:
             epoch: Seconds since the epoch, as the machine's clock shows them now.
         """
-        return epoch - self._wall() + self.now()
+        return epoch - self.wall() + self.now()

@@ -106,6 +106,7 @@ class Runner:
         has_peers: Whether other processes run jobs of the store.
         make: Makes the call of a job and tells what became of it.
         on_change: Told id, method, state, fraction and text at each change.
+        on_clock_set: Told that somebody has set the clock.
 
     Attributes:
         name: What the store knows it by.
@@ -122,6 +123,7 @@ class Runner:
         has_peers: bool,
         make: Callable[[Run], Ending],
         on_change: Callable[[str, str, JobState, float | None, str], None],
+        on_clock_set: Callable[[], None],
     ) -> None:
         self.name = name_runner()
         self.pool = JobPool(settings.max_jobs)
@@ -132,8 +134,10 @@ class Runner:
         self._has_peers = has_peers
         self._make = make
         self._on_change = on_change
+        self._on_clock_set = on_clock_set
         self._running: dict[str, Run] = {}
         self._wake = Event()
+        self._is_idle = Event()
         self._is_empty = Event()
         self._is_beating = False
         self._progress: dict[str, Progress] = {}
@@ -159,7 +163,21 @@ class Runner:
 
     def wake(self) -> None:
         """Look at the store: some job may run now, or will sooner than was known."""
+        self._is_idle.clear()
         self._wake.set()
+
+    def wait_until_idle(self, timeout: float) -> bool:
+        """Wait until nothing runs, and nothing more may run now.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Returns:
+            Whether it is so.
+        """
+        self.wake()
+        # It may be over again before it is the caller's turn.
+        return self._is_idle.wait(timeout) and self._is_idle.is_set()
 
     def cancel(self, id: str) -> bool:
         """End a job that runs here.
@@ -234,7 +252,7 @@ class Runner:
             self._running.pop(job.id, None)
             if not self._running:
                 self._is_empty.set()
-            self._wake.set()
+            self.wake()
 
     def _claim(self) -> None:
         while True:
@@ -244,6 +262,8 @@ class Runner:
                 pause = min(pause, self._claim_some())
             except Exception:
                 log.exception("jobs cannot be claimed; tried again in %g s", pause)
+            if not self._running and not self._wake.is_set():
+                self._is_idle.set()
             if pause > 0:
                 self._wake.wait(pause)
 
@@ -337,6 +357,7 @@ class Runner:
             log.warning("the clock was set by %+.1f seconds", parted)
             self._clock.shifted += parted
             self._engine.shift(self._clock.shifted)
+            self._on_clock_set()
             self.wake()
 
     def _cancel_told(self, id: str) -> None:

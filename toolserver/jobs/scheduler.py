@@ -56,6 +56,7 @@ from toolserver.jobs.records import (
     JobState,
     JobStatus,
 )
+from toolserver.jobs.rules import SERVER, Rules
 from toolserver.jobs.runner import CANCEL, READY, Run, Runner
 from toolserver.jobs.spawning import SpawnedJob, Spawner
 from toolserver.jobs.watching import CHANGED, JobWatch
@@ -64,12 +65,10 @@ from toolserver.services import Services, services
 from toolserver.settings import JobSettings
 from toolserver.tools import Tool
 
-__all__ = ["SERVER", "Identities", "Scheduler", "job", "progress"]
+__all__ = ["Identities", "Scheduler", "job", "progress"]
 
 log = logging.getLogger("toolserver.jobs")
 
-#: The client of jobs that the server itself starts; nobody can be called so.
-SERVER = "(server)"
 #: What keeps a call from being made, so that another try is of no use.
 _NOT_TRIED = (
     *(Forbidden, InvalidParams, InvalidRequest, MethodNotFound, RequireBroken),
@@ -135,7 +134,11 @@ class Scheduler:
             has_peers=has_peers,
             make=self._make,
             on_change=self._tell_change,
+            on_clock_set=lambda: self.plan(anew=True),
         )
+        # Nobody asks for what calls by rules return.
+        unkept = Jobs(None, self, keep_result=False)
+        self._rules = Rules(services.registry, engine, self.clock, self.put, unkept)
         self._is_open = False
 
     # --- life
@@ -151,10 +154,36 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin to run what is in the store."""
+        self.plan()
         self.runner.start()
+
+    def plan(self, *, anew: bool = False) -> None:
+        """Store the next calls of methods marked `every`, as tools may have changed.
+
+        Args:
+            anew: Whether also where one waits, as somebody has set the clock.
+        """
+        self._rules.plan(anew=anew)
+
+    def settle(self, timeout: float) -> None:
+        """Wait until no job runs and none may run now, for tests.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            TimeoutError: Some go on for longer.
+        """
+        deadline = time.monotonic() + timeout
+        while not self.runner.wait_until_idle(0.1) or self._spawner.pool.busy:
+            if time.monotonic() > deadline:
+                count = self.runner.running + self._spawner.pool.busy
+                raise TimeoutError(f"{count} jobs have not ended in {timeout:g} s")
+            gevent.sleep(0.001)
 
     def hold(self) -> None:
         """Begin no more jobs of the store, as the server stops."""
+        self._rules.stop()
         self.runner.hold()
 
     def stop(self, timeout: float) -> None:
@@ -175,7 +204,8 @@ class Scheduler:
         spawned.kill()
         if not self.engine.is_durable:
             waiting = self.engine.counts().states.get(JobState.WAITING, 0)
-            lost += waiting
+            # What rules ask for comes again by itself.
+            lost += waiting - self._rules.count()
         if lost:
             log.warning("%d jobs were in memory alone and are lost", lost)
         self.engine.close()
@@ -479,8 +509,10 @@ class Scheduler:
 
     def _make(self, run: Run) -> Ending:
         """Make the call of a job; in a greenlet of the pool."""
-        set_running(run)
         record = run.claim.job
+        if record.client == SERVER and not self._follow(record):
+            return Ending(JobState.CANCELLED)
+        set_running(run)
         made = Context(
             services=self._services,
             client=None if record.client == SERVER else record.client,
@@ -505,6 +537,14 @@ class Scheduler:
             return Ending(JobState.WAITING, error=write_error(error), due=due)
         return Ending(JobState.FAILED, error=write_error(error))
 
+    def _follow(self, record: JobRecord) -> bool:
+        """Store the call after that of a rule; whether there is still such a rule."""
+        try:
+            target = self._target(record.method)
+        except ToolserverError:
+            return False
+        return self._rules.follow(target, record)
+
     def _groups(self, record: JobRecord) -> frozenset[str]:
         client = record.client
         if client is None or client == SERVER:
@@ -523,7 +563,9 @@ class Scheduler:
         call = Call(record.method, args, kwargs)
         with gevent.Timeout(record.timeout) as timer:
             try:
-                value = dispatcher.invoke(target, call, inside=True)
+                # Who may call is asked of clients.
+                checked = record.client != SERVER
+                value = dispatcher.invoke(target, call, inside=True, checked=checked)
             except gevent.Timeout as expired:
                 if expired is not timer:
                     raise dispatcher.failure(target, expired) from None
