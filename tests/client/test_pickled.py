@@ -12,7 +12,7 @@ from tests.protocols.test_picklerpc import (
     ANN,
     CONFIG,
     SERVER,
-    OutOfStock,
+    NoneLeft,
     Pickled,
     make_home,
 )
@@ -73,7 +73,7 @@ def test_exceptions_are_raised(remote):
     with pytest.raises(KeyError) as caught:
         tool.fail("key")
     assert caught.value.args == ("k",)
-    with pytest.raises(OutOfStock, match="none left") as caught:
+    with pytest.raises(NoneLeft, match="none left") as caught:
         tool.fail("own")
     assert caught.value.data == {"left": Decimal(0)}
     with pytest.raises(MethodNotFound):

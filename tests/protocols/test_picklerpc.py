@@ -23,7 +23,7 @@ ANN, BOB, SERVER = generate("ed25519"), generate("rsa"), generate("rsa")
 KIND = "application/vnd.toolserver.pickle"
 
 
-class OutOfStock(ApplicationError):
+class NoneLeft(ApplicationError):
     code = -32123
     status = 422
 
@@ -52,7 +52,7 @@ class Pickled(StandardTool):
         raise {
             "key": KeyError("k"),
             "value": ValueError("v", 1),
-            "own": OutOfStock("none left", data={"left": Decimal(0)}),
+            "own": NoneLeft("none left", data={"left": Decimal(0)}),
             "odd": type("Odd", (Exception,), {})("odd"),
         }[kind]
 
@@ -182,7 +182,7 @@ def test_exceptions_arrive_as_exceptions(caller):
     assert answer == {
         "error": {
             "code": -32123,
-            "type": "OutOfStock",
+            "type": "NoneLeft",
             "message": "none left",
             "data": {"left": Decimal(0)},
         }
