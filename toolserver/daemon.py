@@ -22,11 +22,12 @@ from typing import Any
 import toolserver
 from toolserver.errors import StartError
 from toolserver.home import Home
-from toolserver.pidfile import State, find_server, is_same
+from toolserver.pidfile import State, find_server, is_same, make_state
 
 __all__ = [
     "Stopped",
     "check",
+    "reload",
     "server_command",
     "server_environment",
     "start",
@@ -158,7 +159,7 @@ def start(home: Home, arguments: Sequence[str] = ()) -> State:
         )
     # It goes on without us: nobody has to wait for it.
     process.returncode = 0
-    return State(**{**told, "urls": tuple(map(tuple, told["urls"]))})
+    return make_state(told)
 
 
 def _open_log(path: str, flags: int) -> int:
@@ -216,6 +217,44 @@ class Stopped:
 
     def __str__(self) -> str:
         return f"{'killed' if self.was_killed else 'stopped'} (pid {self.pid})"
+
+
+def reload(home: Home, *, timeout: float | None = None) -> State | None:
+    """Have the server load everything anew, and wait until it has.
+
+    Args:
+        home: The home.
+        timeout: Seconds to wait; by default until its running calls had their time.
+
+    Returns:
+        What the server tells of itself afterwards, or None where none runs.
+
+    Raises:
+        StartError: The new code cannot be loaded, and the old one goes on; or it takes
+            too long.
+    """
+    before = find_server(home)
+    if before is None:
+        return None
+    if before.phase != "running":
+        raise StartError(f"the server is {before.phase} (pid {before.pid})")
+    _signal(home, before.pid, signal.SIGHUP)
+    patience = START_S + before.stop_timeout if timeout is None else timeout
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        found = find_server(home)
+        if found is None or found.pid != before.pid:
+            raise StartError(f"the server has ended; see {home.log / 'error.log'}")
+        if found.reloads > before.reloads and found.phase == "running":
+            if found.reload_error:
+                raise StartError(
+                    f"{found.reload_error}; the old code goes on serving"
+                )
+            return found
+        time.sleep(_STEP_S)
+    raise StartError(
+        f"still loading after {patience:g} s; see {home.log / 'error.log'}"
+    )
 
 
 def stop(

@@ -12,18 +12,35 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from toolserver.errors import StartError
 from toolserver.home import Home
 
-__all__ = ["PidFile", "State", "find_server", "write_state"]
+__all__ = ["PidFile", "State", "WorkerState", "find_server", "write_state"]
 
 #: Seconds for which the file may be locked by nobody that is known: long enough for
 #: a process that only looks, or that is about to write its pid.
 _UNCLEAR_S = 2.0
 _STEP_S = 0.02
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What the master of a server tells of a worker.
+
+    Attributes:
+        pid: Its process.
+        started: When it was started, seconds since 1970.
+        restarts: How often a worker in its place has died.
+    """
+
+    pid: int
+    started: float
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,9 @@ class State:
         version: Its version.
         stop_timeout: Seconds that its running calls get when it stops.
         port: The port on which it listens; 0 for none.
+        workers: Its worker processes, where there are several.
+        reloads: How often it was told to load everything anew.
+        reload_error: Why it could not at the last time; empty if it could.
     """
 
     pid: int
@@ -49,12 +69,17 @@ class State:
     version: str | None = None
     stop_timeout: float = 30.0
     port: int = 0
+    workers: tuple[WorkerState, ...] = ()
+    reloads: int = 0
+    reload_error: str = ""
 
     def announcement(self) -> str:
         """What to show when it has started."""
         width = max((len(label) for label, _ in self.urls), default=0)
         rows = [f"  {label:<{width}}  {url}" for label, url in self.urls]
-        return "\n".join([f"Toolserver is running (pid {self.pid})", *rows])
+        with_workers = f", {len(self.workers)} workers" if self.workers else ""
+        head = f"Toolserver is running (pid {self.pid}{with_workers})"
+        return "\n".join([head, *rows])
 
 
 class PidFile:
@@ -172,6 +197,20 @@ def write_state(home: Home, state: State) -> None:
         raise StartError(f"{draft}: {error.strerror}") from error
 
 
+def make_state(facts: Mapping[str, Any]) -> State:
+    """Make a state out of what was written of it.
+
+    Args:
+        facts: Its attributes as JSON has them.
+
+    Raises:
+        TypeError: They are not those of a state.
+    """
+    workers = tuple(WorkerState(**each) for each in facts.get("workers", ()))
+    urls = tuple((label, url) for label, url in facts.get("urls", ()))
+    return State(**{**facts, "urls": urls, "workers": workers})
+
+
 def pid_path(home: Home) -> Path:
     """The pid file of a home."""
     return home.var / "toolserver.pid"
@@ -184,8 +223,7 @@ def _state_path(home: Home) -> Path:
 def _read_state(home: Home, pid: int) -> State:
     try:
         facts = json.loads(_state_path(home).read_text(encoding="utf-8"))
-        facts["urls"] = tuple((label, url) for label, url in facts["urls"])
-        state = State(**facts)
+        state = make_state(facts)
     except (OSError, ValueError, TypeError, KeyError):
         return State(pid)
     # What an earlier server left says nothing of this one.

@@ -72,8 +72,18 @@ class ServerSettings(_Section, frozen=True):
             'are believed; "unix" for those at the Unix socket.'
         ),
     ] = ()
+    workers: Annotated[
+        int,
+        _doc(
+            "Worker processes that answer on one port, under a master; 1 for a single "
+            "process. See docs/processes.md for what they share.",
+            ge=1,
+            le=1000,
+        ),
+    ] = 1
     max_workers: Annotated[
-        int, _doc("Requests running at once.", ge=1, le=1_000_000)
+        int,
+        _doc("Requests running at once in a worker process.", ge=1, le=1_000_000),
     ] = 2000
     max_waiting: Annotated[
         int,

@@ -34,6 +34,7 @@ class Switch:
 SWITCHES = (
     Switch("--host", "server.host", "Address to listen on.", "ADDRESS"),
     Switch("--port", "server.port", "Port; 0 for any free one.", "PORT"),
+    Switch("--workers", "server.workers", "Number of worker processes.", "NUMBER"),
     Switch("--contracts", "server.contracts", "Check contracts.", value="true"),
     Switch("--verbose", "log.level", "Log more: level debug.", value="debug"),
     Switch("--debug-rpc", "log.rpc", "Log each RPC call and outcome.", value="true"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -57,6 +58,9 @@ class Worker:
         tools: The tools to serve; by default all that the home loads.
         link: The connection to the hub, where there are other workers; it is closed
             with this one.
+        listener: The listening socket that was inherited; by default one is opened as
+            the settings say.
+        shares_listener: Whether other processes accept from it, too.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class Worker:
         access_log: AccessLog | None = None,
         tools: Iterable[Declaration] | None = None,
         link: Link | None = None,
+        listener: socket.socket | None = None,
+        shares_listener: bool = True,
     ) -> None:
         self.settings = settings
         self.home = home
@@ -81,6 +87,8 @@ class Worker:
             threads=settings.server.threads,
         )
         self.services = Services(self.registry, self.dispatcher, settings, home)
+        self._listener = listener
+        self._shares_listener = shares_listener
         self._link = link
         if link is not None:
             join(self.services, link)
@@ -164,7 +172,7 @@ class Worker:
         )
         # The port is taken before the tools are touched: a second server that is
         # started by mistake does no harm.
-        http.listen()
+        http.listen(self._listener, is_shared=self._shares_listener)
         self._http = http
         install(self.services)
         try:

@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from toolserver import daemon
-from toolserver.cli.group import NOT_RUNNING
+from toolserver.cli.group import NOT_RUNNING, Fail
 from toolserver.home import Home
 from toolserver.pidfile import State, find_server
 from toolserver.switches import SET, SWITCHES, Given, arguments
 
-__all__ = ["restart", "start", "status", "stop"]
+__all__ = ["reload", "restart", "start", "status", "stop"]
 
 _force = click.option(
     "--force", is_flag=True, help="Kill the server if it does not end in time."
@@ -125,6 +125,22 @@ def stop(given: str | None, /, force: bool, timeout: float | None) -> None:
 
 
 @click.command()
+@_patience
+@click.pass_obj
+def reload(given: str | None, /, timeout: float | None) -> None:
+    """Load everything anew, refusing no connection.
+
+    Several workers are replaced one by one; a server of one process lets running
+    calls end and starts anew, while who connects waits. What cannot be loaded is
+    reported, and the old code goes on.
+    """
+    found = daemon.reload(Home.find(given), timeout=timeout)
+    if found is None:
+        raise Fail("not running", NOT_RUNNING)
+    click.echo(found.announcement())
+
+
+@click.command()
 @_setting_switches
 @_force
 @_patience
@@ -173,6 +189,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
     since = f" since {_moment(found.started)}" if found.started is not None else ""
     where = f" on {found.url}" if found.url else ""
     click.echo(f"{found.phase}{since}{where} (pid {found.pid})")
+    for worker in found.workers:
+        died = f", after {worker.restarts} that died" if worker.restarts else ""
+        click.echo(f"  worker {worker.pid} since {_moment(worker.started)}{died}")
+    if found.reload_error:
+        click.echo(f"  not reloaded: {found.reload_error}")
 
 
 def _facts(home: Home, found: State | None) -> dict[str, Any]:
@@ -186,6 +207,16 @@ def _facts(home: Home, found: State | None) -> dict[str, Any]:
         "since": None if found is None else _moment(found.started),
         "version": None if found is None else found.version,
         "home": str(home.path),
+        "workers": []
+        if found is None
+        else [
+            {
+                "pid": worker.pid,
+                "since": _moment(worker.started),
+                "restarts": worker.restarts,
+            }
+            for worker in found.workers
+        ],
     }
 
 

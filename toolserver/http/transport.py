@@ -169,19 +169,23 @@ class HTTPServer:
 
     # --- start
 
-    def listen(self, listener: socket.socket | None = None) -> None:
+    def listen(
+        self, listener: socket.socket | None = None, *, is_shared: bool = True
+    ) -> None:
         """Take the port; connections wait in the kernel until `start`.
 
         Args:
-            listener: A listening socket that was inherited and is shared with other
-                processes; by default one is opened as the settings say.
+            listener: A listening socket that somebody else has opened, and whose path
+                he removes; by default one is opened as the settings say.
+            is_shared: Whether other processes accept from it, too.
 
         Raises:
             StartError: The port cannot be had.
         """
+        is_own = listener is None
         if listener is None:
             listener = open_listener(self.settings)
-        else:
+        elif is_shared:
             self._accepts = _ACCEPTS_SHARED
         family, kind, protocol = listener.family, listener.type, listener.proto
         # The plain socket of the interpreter: gevent's would add a greenlet switch
@@ -192,7 +196,7 @@ class HTTPServer:
         if family == socket.AF_UNIX:
             self._is_unix = True
             self.local = (os.fsdecode(name), 0)
-            if self._accepts == _ACCEPTS:
+            if is_own:
                 self._unix_inode = os.stat(name).st_ino
         else:
             self.local = (name[0], name[1])

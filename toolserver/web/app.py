@@ -90,7 +90,7 @@ class App:
         self._rewrites = self._rewriting.links
         self._gateway = gateway
         self._start = start
-        self._prefixes = frozenset(rpc.prefixes)
+        self._prefixes = frozenset(rpc.paths)
         self._guards_files = any(entry.guards_files for entry in services.registry)
 
     def __call__(self, request: Request) -> Response:

@@ -66,7 +66,14 @@ class RPC:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """The first elements of the paths that belong to a protocol."""
+        """The first elements of the paths of the protocols."""
+        return tuple(
+            prefix for prefix, codec in self._codecs.items() if codec.prefix == prefix
+        )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The prefixes, and what else the protocols are reached by."""
         return tuple(self._codecs)
 
     def answer(self, request: Request, prefix: str, namespace: str) -> Response:

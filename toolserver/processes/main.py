@@ -1,0 +1,241 @@
+"""The process that is a home's server: it holds the lock, the pid and the port.
+
+It answers requests by itself or leads others. To load everything anew a process that
+answers by itself ends its work and executes itself anew, so that pid, lock and
+listening socket stay: who connects meanwhile waits a moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+
+from gevent.event import Event
+
+import toolserver
+from toolserver.daemon import check, server_command
+from toolserver.errors import StartError
+from toolserver.http.listeners import open_listener, remove_unix_socket
+from toolserver.logs import Logs
+from toolserver.pidfile import PidFile, State, find_server, write_state
+from toolserver.processes.common import ServerProcess, log
+from toolserver.settings import ServerSettings
+from toolserver.switches import arguments
+
+__all__ = ["MainProcess"]
+
+
+class MainProcess(ServerProcess):
+    """This process, as the server of a home.
+
+    Args:
+        options: The arguments of the process.
+
+    Attributes:
+        woken: Set when there is something to do: to stop, or to load all anew.
+        is_reload_asked: Whether somebody wants everything to be loaded anew.
+        is_anew: Whether the process shall execute itself anew when it has ended.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self._only_checks: bool = options.check
+        self._lock_fd: int | None = options.lock_fd
+        self._listener: socket.socket | None = None
+        self._unix: tuple[str, int] | None = None
+        self._state = State(os.getpid(), reloads=options.reloads)
+        self.woken = Event()
+        self.is_reload_asked = False
+        self.is_anew = False
+
+    def run(self) -> None:
+        """Serve, or only check, as asked."""
+        self.home.prepare()
+        configuration = self.load()
+        settings = configuration.settings.server
+        if self._only_checks:
+            self.make_worker(configuration).check()
+            self._check_port(settings)
+            return
+        lock = PidFile(self.home, self._lock_fd)
+        write_state(self.home, self._state)
+        with self.logging(configuration) as logs:
+            # A second server that is started by mistake does no harm to the tools.
+            self._open_listener(settings)
+            if settings.workers > 1:
+                from toolserver.processes.leader import Leader
+
+                Leader(self, configuration).serve(logs)
+            else:
+                from toolserver.processes.alone import Alone
+
+                Alone(self, configuration).serve(logs)
+        if self.is_anew and not self.stopping.is_set():
+            self._execute_anew(lock)
+
+    @property
+    def was_executed_anew(self) -> bool:
+        """Whether this process has served before, with other code."""
+        return self._lock_fd is not None
+
+    @property
+    def listener(self) -> socket.socket:
+        """The listening socket, which is this process's own.
+
+        Raises:
+            RuntimeError: It was closed.
+        """
+        if self._listener is None:
+            raise RuntimeError("the listening socket was closed")
+        return self._listener
+
+    def close_listener(self) -> None:
+        """Close the port: who connects from now on is told so."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            if self._unix is not None:
+                remove_unix_socket(*self._unix)
+
+    def catch_signals(self, logs: Logs) -> None:
+        """Have signals stop the process, reopen its logs, or load all anew.
+
+        Args:
+            logs: The logs, for one who is impatient.
+        """
+        self.on_signal(signal.SIGTERM, self.stop)
+        self.on_signal(signal.SIGINT, lambda: self._interrupt(logs))
+        self.on_signal(signal.SIGUSR1, self.reopen_logs)
+        # Without a terminal it means to load everything anew; else it was closed.
+        self.on_signal(signal.SIGHUP, self.reload if self._is_daemon() else self.stop)
+
+    def stop(self) -> None:
+        """End the process in an orderly way."""
+        super().stop()
+        self.woken.set()
+
+    def reload(self) -> None:
+        """Load everything anew, if the new code can be loaded."""
+        self.is_reload_asked = True
+        self.woken.set()
+
+    def cut_off(self) -> None:
+        """End what else belongs to the server without ado."""
+
+    def check(self) -> None:
+        """Try in another process whether everything can be loaded.
+
+        Raises:
+            StartError: It cannot; says why.
+        """
+        check(self.home, arguments(self.given))
+
+    def announce(
+        self,
+        url: str,
+        urls: Sequence[tuple[str, str]],
+        settings: ServerSettings,
+        **facts: object,
+    ) -> None:
+        """Tell everybody that the server serves.
+
+        Args:
+            url: Its address.
+            urls: Labels and addresses of what it serves.
+            settings: The settings in force.
+            **facts: Further attributes of its `State`.
+        """
+        name = self.listener.getsockname()
+        self._state = State(
+            os.getpid(),
+            phase="running",
+            url=url,
+            urls=tuple(urls),
+            started=time.time(),
+            version=toolserver.__version__,
+            stop_timeout=settings.stop_timeout,
+            port=0 if isinstance(name, (str, bytes)) else name[1],
+            reloads=self._state.reloads,
+            **facts,  # type: ignore[arg-type]  # as the state has them
+        )
+        write_state(self.home, self._state)
+        log.info("serving on %s", url)
+        self.report(asdict(self._state))
+        if not self.is_detached:
+            print(self._state.announcement(), flush=True)
+
+    def tell(self, **facts: object) -> None:
+        """Tell others that something about the server has changed.
+
+        Args:
+            **facts: Attributes of its `State`.
+        """
+        self._state = replace(self._state, **facts)  # type: ignore[arg-type]  # as the state has them
+        # A full disk keeps no server from going on.
+        with suppress(StartError):
+            write_state(self.home, self._state)
+
+    def tell_reloaded(self, error: str = "", **facts: object) -> None:
+        """Tell who has asked for it what became of loading everything anew.
+
+        Args:
+            error: Why it could not be done.
+            **facts: Further attributes of its `State`.
+        """
+        self.is_reload_asked = False
+        if error:
+            log.error("not reloaded: %s; the old code goes on serving", error)
+        self.tell(reloads=self._state.reloads + 1, reload_error=error, **facts)
+
+    def _is_daemon(self) -> bool:
+        return self.is_detached or not sys.stdin.isatty()
+
+    def _interrupt(self, logs: Logs) -> None:
+        """Stop; at the second time, by an impatient hand, without ado."""
+        if self.stopping.is_set():
+            log.warning("interrupted again: running calls and hooks are cut off")
+            self.cut_off()
+            logs.close()
+            os._exit(1)
+        self.stop()
+
+    def _open_listener(self, settings: ServerSettings) -> None:
+        inherited = self.inherited_listener()
+        if inherited is not None and not _fits(inherited, settings):
+            inherited.close()
+            inherited = None
+        self._listener = inherited or open_listener(settings)
+        if settings.unix_socket:
+            self._unix = (settings.unix_socket, os.stat(settings.unix_socket).st_ino)
+
+    def _check_port(self, settings: ServerSettings) -> None:
+        """Try whether the port can be had, unless the running server has it."""
+        running = find_server(self.home)
+        taken = running is not None and running.port == settings.port
+        if settings.port and not settings.unix_socket and not taken:
+            open_listener(settings).close()
+
+    def _execute_anew(self, lock: PidFile) -> None:
+        descriptors = [lock.descriptor, self.listener.fileno()]
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        options = [*arguments(self.given), f"--reloads={self._state.reloads + 1}"]
+        options += ["--reload"] * self.watches_files + ["--detached"] * self.is_detached
+        options += [f"--lock-fd={descriptors[0]}", f"--listen-fd={descriptors[1]}"]
+        command = server_command(self.home, options)
+        os.execv(command[0], command)  # noqa: S606  # our own interpreter
+
+
+def _fits(listener: socket.socket, settings: ServerSettings) -> bool:
+    """Whether a socket still is the one that the settings name."""
+    name = listener.getsockname()
+    if isinstance(name, (str, bytes)):
+        return os.fsdecode(name) == settings.unix_socket
+    return not settings.unix_socket and settings.port in (0, name[1])
