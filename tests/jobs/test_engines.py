@@ -186,13 +186,68 @@ def test_what_is_begun_too_often_is_lost(engine):
     assert claim(engine) == []
 
 
-def test_what_is_given_back_does_not_count(engine):
+def test_what_is_given_back_is_not_lost_and_yet_fenced(engine):
     put(engine, "a", queue="q")
+    before = []
     for _ in range(3):
         (claimed,) = claim(engine)
-        assert claimed.attempt == 1
+        assert end(engine, before) == set()
+        before.append(claimed)
         assert engine.release("one", now=1.0) == ["a"]
+        assert end(engine, [claimed]) == set()
     assert engine.runners() == {}
+    claim(engine, runner="two")
+    assert engine.recover(["two"], now=1.0, max_attempts=2) == [("a", "waiting")]
+    claim(engine, runner="two")
+    assert engine.recover(["two"], now=1.0, max_attempts=2) == [("a", "lost")]
+
+
+def test_what_somebody_wants_ended_is_not_begun_again(engine):
+    put(engine, "a", "b")
+    claims = claim(engine)
+    for id_ in ("a", "b"):
+        assert engine.cancel(id_, now=1.0) is JobState.RUNNING
+    again = Ending(JobState.WAITING, due=1.0)
+    assert end(engine, [each for each in claims if each.job.id == "a"], again) == {"a"}
+    assert engine.release("one", now=1.0) == []
+    assert engine.counts().states == {JobState.CANCELLED: 2}
+
+
+def test_jobs_that_follow_the_clock_wait_again_when_it_is_set_back(engine):
+    put(engine, "q", queue="q", due=10.0, follows_clock=True)
+    put(engine, "beside", due=10.0, follows_clock=True)
+    put(engine, "other", due=10.0)
+    assert claim(engine, 0, now=11.0) == []
+    engine.shift(-60.0)
+    assert ids(claim(engine, now=60.0)) == ["other"]
+    assert engine.next_due(60.0) == 70.0
+    assert sorted(ids(claim(engine, now=70.0))) == ["beside", "q"]
+
+
+def test_what_is_due_is_not_the_next_that_becomes_due(engine):
+    put(engine, "q", queue="q", due=5.0)
+    put(engine, "beside", due=6.0)
+    assert engine.next_due(7.0) is None
+    put(engine, "later", due=8.0)
+    assert engine.next_due(7.0) == 8.0
+
+
+def test_a_queue_may_have_no_name(engine):
+    put(engine, "root", "root2", queue="")
+    put(engine, "a", queue="a")
+    assert sorted(ids(claim(engine))) == ["a", "root"]
+
+
+def test_queues_take_turns(engine):
+    for number in range(6):
+        put(engine, f"{number}a", f"{number}b", queue=f"q{number}")
+    seen = []
+    for _ in range(6):
+        claims = claim(engine, 2)
+        seen += ids(claims)
+        end(engine, claims)
+    assert sorted(id_[0] for id_ in seen[:6]) == list("012345")
+    assert len(set(seen)) == 12
 
 
 def test_leases_are_kept_and_news_are_told(engine):
@@ -356,7 +411,7 @@ def test_a_file_that_cannot_be_used_is_kept(path, content):
 def test_a_full_disk_loses_nothing_that_was_accepted(path):
     engine = SQLiteEngine(path)
     engine.open(0.0, "boot")
-    engine._run(lambda base: base.execute("PRAGMA max_page_count = 40").fetchall())
+    engine._write(lambda base: base.execute("PRAGMA max_page_count = 40").fetchall())
     accepted = []
 
     def fill():
@@ -369,7 +424,7 @@ def test_a_full_disk_loses_nothing_that_was_accepted(path):
     assert accepted
     assert engine.counts().states == {JobState.WAITING: len(accepted)}
     # With room again it goes on where it was.
-    engine._run(lambda base: base.execute("PRAGMA max_page_count = 9000").fetchall())
+    engine._write(lambda base: base.execute("PRAGMA max_page_count = 9000").fetchall())
     end(engine, claim(engine, 100, now=1.0), now=2.0)
     assert engine.purge(now=1e9) == len(accepted)
     assert put(engine, "again") == [True]
@@ -382,7 +437,7 @@ def test_one_that_fails_undoes_nothing_of_the_others(path):
 
     def fail():
         with pytest.raises(ZeroDivisionError):
-            engine._run(lambda base: base.execute("DELETE FROM jobs") and 1 / 0)
+            engine._write(lambda base: base.execute("DELETE FROM jobs") and 1 / 0)
 
     greenlets = []
     for number in range(50):

@@ -112,7 +112,8 @@ class Engine(Protocol):
 
         Returns:
             The ids of those that it has ended. A job that was given to another runner
-            meanwhile, or has ended, is left as it is.
+            meanwhile, or has ended, is left as it is. One that somebody wants ended is
+            cancelled instead of being tried again.
         """
         ...
 
@@ -160,7 +161,8 @@ class Engine(Protocol):
     def release(self, runner: str, *, now: float) -> list[str]:
         """Give back what a runner has begun and does not end, as it stops.
 
-        It does not count as an attempt.
+        That does not bring a job nearer to being lost. Those that somebody wants ended
+        are cancelled.
 
         Args:
             runner: The process.

@@ -36,8 +36,8 @@ class _Job:
 
     __slots__ = (
         *("attempts", "due", "error", "finished", "fraction", "is_cancelling"),
-        *("is_taken", "number", "record", "result", "runner", "started"),
-        *("state", "text", "tries"),
+        *("is_taken", "number", "record", "released", "result", "runner"),
+        *("started", "state", "text", "tries"),
     )
 
     def __init__(self, record: JobRecord, number: int) -> None:
@@ -45,7 +45,7 @@ class _Job:
         self.number = number
         self.due = record.due
         self.state = JobState.WAITING
-        self.attempts = self.tries = 0
+        self.attempts = self.released = self.tries = 0
         self.runner = self.text = ""
         self.started: float | None = None
         self.finished: float | None = None
@@ -137,7 +137,6 @@ class MemoryEngine:
         self, runner: str, count: int, *, now: float, lease: float
     ) -> list[Claim]:
         """Take jobs that may run; see `Engine.claim`."""
-        self._leases[runner] = lease
         self._promote(now)
         found: list[Claim] = []
         # By turns, so that neither kind waits for the end of the other.
@@ -148,10 +147,13 @@ class MemoryEngine:
             misses = misses + 1 if job is None else 0
             if job is not None:
                 found.append(self._start(job, runner, now))
+        if found:
+            self._leases[runner] = lease
         return found
 
     def next_due(self, now: float) -> float | None:
         """When the next job becomes due; see `Engine.next_due`."""
+        self._promote(now)
         while self._later and not _stands(self._later[0]):
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
@@ -163,9 +165,17 @@ class MemoryEngine:
         found = set()
         for id_, (attempt, ending) in endings.items():
             job = self._running.get(id_)
-            if job is not None and job.attempts == attempt:
+            if job is None or job.attempts != attempt:
+                continue
+            found.add(id_)
+            if ending.state is not JobState.WAITING:
                 self._end(job, ending, now)
-                found.add(id_)
+            elif job.is_cancelling:
+                self._end(job, Ending(JobState.CANCELLED), now)
+            else:
+                job.tries += 1
+                job.due, job.error = ending.due, ending.error
+                self._give_back(job)
         return found
 
     def extend(self, runner: str, lease: float) -> None:
@@ -195,13 +205,13 @@ class MemoryEngine:
         for id_, job in list(self._running.items()):
             if job.runner not in dead:
                 continue
-            state = JobState.WAITING
             if job.is_cancelling:
-                state = JobState.CANCELLED
-            elif job.attempts >= max_attempts:
-                state = JobState.LOST
-            self._end(job, Ending(state, due=job.due), now, tried=False)
-            found.append((id_, state))
+                self._end(job, Ending(JobState.CANCELLED), now)
+            elif job.attempts - job.released >= max_attempts:
+                self._end(job, Ending(JobState.LOST), now)
+            else:
+                self._give_back(job)
+            found.append((id_, job.state))
         return found
 
     def release(self, runner: str, *, now: float) -> list[str]:
@@ -209,10 +219,13 @@ class MemoryEngine:
         self._leases.pop(runner, None)
         found = []
         for id_, job in list(self._running.items()):
-            if job.runner == runner:
-                job.attempts -= 1
-                ending = Ending(JobState.WAITING, due=job.due)
-                self._end(job, ending, now, tried=False)
+            if job.runner != runner:
+                continue
+            if job.is_cancelling:
+                self._end(job, Ending(JobState.CANCELLED), now)
+            else:
+                job.released += 1
+                self._give_back(job)
                 found.append(id_)
         return found
 
@@ -265,11 +278,16 @@ class MemoryEngine:
     def shift(self, ahead: float) -> None:
         """Move the jobs that wait for a time of day; see `Engine.shift`."""
         later, self._ahead = self._ahead - ahead, ahead
-        self._later = list(filter(_stands, self._later))
+        if not later:
+            return
+        # All begin anew to wait for their time, those that were due, too.
+        self._later, self._beside = [], []
+        for queue in self._queues.values():
+            queue.waiting = []
         for job in self._jobs.values():
-            if job.state is JobState.WAITING and job.record.follows_clock:
-                job.due += later
-        self._later = [(job.due, number, job) for _, number, job in self._later]
+            if job.state is JobState.WAITING:
+                job.due += later if job.record.follows_clock else 0.0
+                self._later.append((job.due, job.number, job))
         heapq.heapify(self._later)
 
     def find(
@@ -343,25 +361,26 @@ class MemoryEngine:
         self._running[job.record.id] = job
         return Claim(job.record, job.attempts, job.tries)
 
-    def _end(
-        self, job: _Job, ending: Ending, now: float, *, tried: bool = True
-    ) -> None:
-        was_running = self._running.pop(job.record.id, None) is not None
+    def _give_back(self, job: _Job) -> None:
+        self._leave(job)
+        job.state = JobState.WAITING
+        heapq.heappush(self._later, (job.due, job.number, job))
+
+    def _end(self, job: _Job, ending: Ending, now: float) -> None:
+        self._leave(job)
         job.state, job.error = ending.state, ending.error
-        if was_running and job.record.queue is not None:
-            queue = self._queues[job.record.queue]
-            queue.running = None
-            self._idle.setdefault(job.record.queue)
-        if ending.state is JobState.WAITING:
-            job.tries += tried
-            job.due = ending.due
-            heapq.heappush(self._later, (job.due, job.number, job))
-            return
         job.finished = now
         if job.record.keeps_result:
             job.result = ending.result
         end = now + job.record.result_ttl
         heapq.heappush(self._ends, (end, job.number, job))
+
+    def _leave(self, job: _Job) -> None:
+        """Let the next one of its queue run, if it was running."""
+        name = job.record.queue
+        if self._running.pop(job.record.id, None) is not None and name is not None:
+            self._queues[name].running = None
+            self._idle.setdefault(name)
 
 
 def _stands(place: _Place) -> bool:

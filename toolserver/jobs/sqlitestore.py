@@ -1,17 +1,19 @@
 """A native thread that works on an SQLite file for the greenlets of the loop.
 
-Whatever is asked while it works on one transaction is done in the next one, together:
-the commit, which costs most, is shared by all. Each operation has a savepoint of its
-own, so that one that fails undoes nothing of the others.
+Whatever is asked while it works on one transaction is done in the next one, together,
+in the order in which it was asked for: the commit, which costs most, is shared by all,
+and so is the way to the thread and back. Each operation has a savepoint of its own, so
+that one that fails undoes nothing of the others; what cannot be kept together, as the
+disk is full, is tried one by one.
 """
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from _queue import Empty, SimpleQueue  # the patched one would wait for the loop
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +26,6 @@ __all__ = ["SQLiteStore"]
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
-
-log = logging.getLogger("toolserver.jobs")
 
 #: Operations in one transaction at most: other processes wait for their turn.
 _BATCH = 500
@@ -52,21 +52,34 @@ class SQLiteStore:
 
     Args:
         path: The file.
-        synchronous: How SQLite syncs it to the disk, ``"NORMAL"`` or ``"FULL"``.
+        begin: How a transaction begins: ``"BEGIN IMMEDIATE"`` for who writes, so that
+            it waits for other processes before it has read anything.
+        settings: Statements for the connection, when the file was prepared.
+        busy: Seconds for which the file may be locked by other processes.
     """
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        begin: str = "BEGIN IMMEDIATE",
+        settings: Sequence[str] = (),
+        *,
+        busy: float = _BUSY,
+    ) -> None:
         self._path = path
-        self._synchronous = synchronous
+        self._begin = begin
+        self._settings = settings
+        self._busy = busy
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._done: deque[_Task] = deque()
         self._watcher: Any = None
+        self._closing: _Task | None = None
 
-    def open(self, prepare: Operation) -> Any:
+    def open(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
         """Open the file.
 
         Args:
-            prepare: The first operation; it may change the schema.
+            prepare: The first operation, outside of a transaction.
 
         Returns:
             What it returned.
@@ -78,7 +91,11 @@ class SQLiteStore:
         self._watcher.start(self._wake)
         task = _Task(prepare, Waiter())
         _start_native_thread(self._work, (task,))
-        return _outcome(task)
+        try:
+            return _outcome(task)  # type: ignore[no-any-return]
+        except BaseException:
+            self._let_go()
+            raise
 
     def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run an operation and wait until it is committed.
@@ -92,6 +109,8 @@ class SQLiteStore:
         Raises:
             JobNotStored: It could not be done, or could not be kept.
         """
+        if self._watcher is None or self._closing is not None:
+            raise JobNotStored(f"{self._path}: is not open")
         task = _Task(operation, Waiter())
         self._tasks.put(task)
         try:
@@ -105,12 +124,14 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Finish what was asked for, and close the file."""
-        if self._watcher is None:
+        if self._watcher is None or self._closing is not None:
             return
-        task = _Task(lambda base: None, Waiter())
-        self._tasks.put(task)
+        self._closing = _Task(lambda base: None, Waiter())
         self._tasks.put(None)
-        _outcome(task)
+        _outcome(self._closing)
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._watcher.stop()
         self._watcher.close()
         self._watcher = None
@@ -124,21 +145,21 @@ class SQLiteStore:
 
     def _work(self, first: _Task) -> None:
         """In the native thread."""
+        base = None
         try:
             base = sqlite3.connect(
-                self._path, isolation_level=None, timeout=_BUSY, cached_statements=256
+                self._path,
+                isolation_level=None,
+                timeout=self._busy,
+                cached_statements=256,
             )
-        except sqlite3.Error as error:
-            first.error = error
-            self._tell([first])
-            return
-        try:
             first.value = first.operation(base)
-            base.execute("PRAGMA journal_mode = WAL")
-            base.execute(f"PRAGMA synchronous = {self._synchronous}")
+            for statement in self._settings:
+                base.execute(statement)
         except BaseException as error:  # it is raised for who opens the file
             first.error = error
-            base.close()
+            if base is not None:
+                base.close()
             self._tell([first])
             return
         self._tell([first])
@@ -149,6 +170,8 @@ class SQLiteStore:
                 self._run_batch(base, tasks)
                 self._tell(tasks)
         base.close()
+        if self._closing is not None:
+            self._tell([self._closing])
 
     def _next_tasks(self) -> tuple[list[_Task], bool]:
         found = []
@@ -164,18 +187,27 @@ class SQLiteStore:
         return found, False
 
     def _run_batch(self, base: sqlite3.Connection, tasks: list[_Task]) -> None:
-        try:
-            base.execute("BEGIN IMMEDIATE")
-            for task in tasks:
-                self._run_task(base, task)
-            base.execute("COMMIT")
-        except BaseException as error:  # of a full disk, for instance
-            if base.in_transaction:
-                base.execute("ROLLBACK")
-            for task in tasks:
-                task.error = task.error or error
+        if len(tasks) > 1 and self._run_together(base, tasks):
+            return
+        for task in tasks:
+            self._run_alone(base, task)
 
-    def _run_task(self, base: sqlite3.Connection, task: _Task) -> None:
+    def _run_together(self, base: sqlite3.Connection, tasks: list[_Task]) -> bool:
+        """Run tasks in one transaction; whether no more can be done for them."""
+        try:
+            base.execute(self._begin)
+            for task in tasks:
+                self._run_within(base, task)
+            base.execute("COMMIT")
+        except BaseException as error:
+            _roll_back(base)
+            if not _is_busy(error):
+                return False
+            for task in tasks:
+                task.error = error
+        return True
+
+    def _run_within(self, base: sqlite3.Connection, task: _Task) -> None:
         base.execute("SAVEPOINT task")
         try:
             task.value = task.operation(base)
@@ -186,6 +218,16 @@ class SQLiteStore:
                 raise
             base.execute("ROLLBACK TO task")
         base.execute("RELEASE task")
+
+    def _run_alone(self, base: sqlite3.Connection, task: _Task) -> None:
+        task.error = None
+        try:
+            base.execute(self._begin)
+            task.value = task.operation(base)
+            base.execute("COMMIT")
+        except BaseException as error:  # it is raised for who waits
+            task.error = error
+            _roll_back(base)
 
     def _tell(self, tasks: list[_Task]) -> None:
         self._done.extend(tasks)
@@ -201,3 +243,14 @@ def _outcome(task: _Task) -> Any:
             # Its traceback holds this frame, which would hold it.
             task.error = None
     return task.value
+
+
+def _roll_back(base: sqlite3.Connection) -> None:
+    if base.in_transaction:
+        with suppress(sqlite3.Error):
+            base.execute("ROLLBACK")
+
+
+def _is_busy(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0)
+    return isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_BUSY
