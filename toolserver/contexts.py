@@ -12,12 +12,22 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from toolserver.message import Request
 
-__all__ = ["Context", "Var", "bind", "context", "current", "request_id_text"]
+__all__ = [
+    "Context",
+    "Var",
+    "bind",
+    "bind_lastingly",
+    "context",
+    "current",
+    "next_number",
+    "request_id_text",
+]
 
 T = TypeVar("T")
 
@@ -27,6 +37,8 @@ _NO_VALUES: Mapping[Var[Any], Any] = {}
 
 _process = os.urandom(6).hex()
 _numbers = itertools.count(1)
+#: The number of a request, or of what begins by itself; its id is made from it.
+next_number = partial(next, _numbers)
 
 
 def request_id_text(number: str | int) -> str:
@@ -50,7 +62,7 @@ class Context:
         method: Name of the method that is called.
         protocol: How the call arrived: ``"REST"``, ``"RPC2"``, …; empty inside.
         number: The request's id, or the number from which it is made.
-        job_id: Id of the job that makes the call, or None.
+        job: The job that makes the call, or None.
         deadline: Time by `time.monotonic` at which the call is ended, or None.
         services: What the running server offers to tools.
     """
@@ -60,7 +72,7 @@ class Context:
         "client",
         "deadline",
         "groups",
-        "job_id",
+        "job",
         "method",
         "number",
         "protocol",
@@ -89,18 +101,24 @@ class Context:
         self.protocol = protocol
         self.tool: Any = None
         self.method = ""
-        self.job_id: str | None = None
+        self.job: Any = None
         self.deadline: float | None = None
         # Never changed in place: `Var.set` binds a new one, so that a nested call's
         # changes end with it.
         self.values: Mapping[Var[Any], Any] = _NO_VALUES
         # Only a number until somebody asks for it: most requests leave no trace.
-        self.number: str | int = request_id or next(_numbers)
+        self.number: str | int = request_id or next_number()
 
     @property
     def request_id(self) -> str:
         """The text that names the request in every log, here and elsewhere."""
         return request_id_text(self.number)
+
+    @property
+    def job_id(self) -> str | None:
+        """Id of the job that makes the call, or None."""
+        # Made only where somebody asks for it: most jobs are asked by nobody.
+        return None if self.job is None else self.job.id
 
     def nested(self, tool: Any, method: str) -> Context:
         """A context for a call made inside this one.
@@ -121,9 +139,35 @@ class Context:
         inner.protocol = self.protocol
         inner.tool = tool
         inner.method = method
-        inner.job_id = self.job_id
+        inner.job = self.job
         inner.deadline = self.deadline
         inner.values = self.values
+        inner.number = self.number
+        return inner
+
+    def apart(self, tool: Any, method: str, job: Any) -> Context:
+        """A context for a call that this one starts and does not wait for.
+
+        Args:
+            tool: The tool that is called, or None.
+            method: The name of its method.
+            job: The job that makes the call.
+
+        Returns:
+            A new context of the same client, without the request and its values.
+        """
+        inner = Context.__new__(Context)
+        inner.services = self.services
+        inner.request = None
+        inner.client = self.client
+        inner.groups = self.groups
+        inner.auth_type = self.auth_type
+        inner.protocol = ""
+        inner.tool = tool
+        inner.method = method
+        inner.job = job
+        inner.deadline = None
+        inner.values = _NO_VALUES
         inner.number = self.number
         return inner
 
@@ -151,6 +195,11 @@ class bind:  # noqa: N801, RUF100  # reads as a verb: `with bind(context):`
 
     def __exit__(self, *exc_info: object) -> None:
         _bound.reset(self._token)
+
+
+#: Binds a context for as long as the `contextvars.Context` lasts that is the running
+#: greenlet's: for greenlets that have one of their own for each piece of work.
+bind_lastingly = _bound.set
 
 
 class _CurrentContext:

@@ -17,7 +17,7 @@ import gevent
 from gevent import get_hub
 from greenlet import greenlet
 
-__all__ = ["Pool", "Work"]
+__all__ = ["Pool", "PooledGreenlet", "Work", "end_all"]
 
 #: Parked greenlets that are kept; more are let go after a burst.
 _PARKED = 256
@@ -32,19 +32,18 @@ class Work(Protocol):
         ...
 
 
-class _Worker(greenlet):
-    """One greenlet of the pool."""
+class PooledGreenlet(greenlet):
+    """A greenlet that does one piece of work after the other."""
 
-    # Kept apart from `__dict__`, which is cleared after each request.
-    __slots__ = ("_links", "_pool")
+    # Kept apart from `__dict__`, which is cleared after each piece.
+    __slots__ = ("_links",)
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self) -> None:
         super().__init__(parent=get_hub())
-        self._pool = pool
         self._links: list[Callable[[Any], None]] = []
 
     def rawlink(self, callback: Callable[[Any], None]) -> None:
-        """Have a callback run when the request ends.
+        """Have a callback run when the piece of work ends.
 
         gevent's locals and threads know a greenlet's end by this method.
         """
@@ -55,6 +54,23 @@ class _Worker(greenlet):
         if callback in self._links:
             self._links.remove(callback)
 
+    def end_work(self) -> None:
+        """Forget what a piece of work has left behind in the greenlet."""
+        links, self._links = self._links, []
+        for link in links:
+            link(self)
+        self.__dict__.clear()
+
+
+class _Worker(PooledGreenlet):
+    """One greenlet of the pool."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__()
+        self._pool = pool
+
     def run(self, work: Work | None) -> None:
         pool = self._pool
         turns = 0
@@ -62,7 +78,7 @@ class _Worker(greenlet):
             while work is not None:
                 is_ready = Context().run(work.serve)
                 if self._links:
-                    self._end_request()
+                    self.end_work()
                 if pool.queue:
                     if is_ready:
                         pool.queue.append(work)
@@ -77,12 +93,6 @@ class _Worker(greenlet):
                         gevent.sleep(0)
         finally:
             pool.workers.discard(self)
-
-    def _end_request(self) -> None:
-        links, self._links = self._links, []
-        for link in links:
-            link(self)
-        self.__dict__.clear()
 
 
 class Pool:
@@ -147,10 +157,18 @@ class Pool:
         self._is_closed = True
         self.queue.clear()
         self._parked.clear()
-        for worker in list(self.workers):
-            gevent.kill(worker)
-        # Who clings to life is left behind.
-        for _ in range(_KILL_TURNS):
-            if not self.workers:
-                break
-            gevent.sleep(0.01)
+        end_all(self.workers)
+
+
+def end_all(workers: set[Any]) -> None:
+    """End greenlets that take themselves out of a set as they end.
+
+    Args:
+        workers: The greenlets; who clings to life is left behind.
+    """
+    for worker in list(workers):
+        gevent.kill(worker)
+    for _ in range(_KILL_TURNS):
+        if not workers:
+            break
+        gevent.sleep(0.01)

@@ -39,15 +39,18 @@ class Job(Generic[R]):
         id: Its id.
         keeper: Knows what becomes of it.
 
-    Attributes:
-        id: Its id, which can be sent anywhere.
     """
 
-    __slots__ = ("_keeper", "id")
+    __slots__ = ("_id", "_keeper")
 
     def __init__(self, id: str, keeper: Keeper) -> None:
-        self.id = id
+        self._id = id
         self._keeper = keeper
+
+    @property
+    def id(self) -> str:
+        """Its id, which can be sent anywhere."""
+        return self._id
 
     @property
     def status(self) -> JobState:
@@ -131,6 +134,9 @@ class Jobs:
         keep_result: Whether results are kept at all.
         once: Whether a result is forgotten when it was handed out.
         timeout: Seconds that one run may take.
+
+    Raises:
+        ValueError: The time is none.
     """
 
     __slots__ = ("_starter", "_tool", "keep_result", "once", "timeout")
@@ -145,6 +151,8 @@ class Jobs:
         timeout: float | None = None,
     ) -> None:
         self._tool = tool
+        if timeout is not None and not 0 < timeout < float("inf"):
+            raise ValueError(f"timeout: got {timeout!r}, expected seconds")
         self._starter = starter
         self.keep_result = keep_result
         self.once = once

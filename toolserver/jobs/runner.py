@@ -61,6 +61,11 @@ class Run:
         self.is_released = False
 
     @property
+    def id(self) -> str:
+        """The id of the job."""
+        return self.claim.job.id
+
+    @property
     def trace(self) -> str:
         """The W3C trace context of who started the job."""
         return self.claim.job.trace

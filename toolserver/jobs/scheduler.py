@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from types import MethodType
 from typing import Any, Protocol
 
 import gevent
@@ -48,7 +47,7 @@ from toolserver.jobs.payload import (
     write_error,
     write_result,
 )
-from toolserver.jobs.pool import current_trace, running_job, set_running
+from toolserver.jobs.pool import current_trace, running_job
 from toolserver.jobs.records import (
     Ending,
     JobChange,
@@ -286,18 +285,14 @@ class Scheduler:
             self._bus.publish(READY, None) if self.engine.is_shared else None
         return Job(record.id, self)
 
-    @in_loop
     def spawn(
         self,
         function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         options: Jobs | None,
     ) -> SpawnedJob:
         """Run a call at once, in this process; see `Tool.spawn`."""
-        owner = getattr(function, "__self__", None)
-        if isinstance(owner, Tool) and type(function) is MethodType:
-            function = self._call_path(owner, function.__name__) or function
         return self._spawner.spawn(function, args, kwargs, options)
 
     @in_loop
@@ -339,21 +334,6 @@ class Scheduler:
     ) -> Jobs:
         """Start jobs in another way; see `Tool.jobs`."""
         return Jobs(tool, self, keep_result=keep_result, once=once, timeout=timeout)
-
-    def _call_path(self, tool: Tool, attribute: str) -> Callable[..., Any] | None:
-        """What calls a method of a registered tool, with transaction and contracts."""
-        try:
-            target = self._services.registry.inner_target(tool, attribute)
-        except ToolserverError:
-            # A tool that is not registered is an object like any other.
-            return None
-        invoke = self._services.dispatcher.invoke
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            made = Call(target.name, args, kwargs)
-            return invoke(target, made, inside=True, checked=False)
-
-        return call
 
     def _converted(
         self,
@@ -512,14 +492,13 @@ class Scheduler:
         record = run.claim.job
         if record.client == SERVER and not self._follow(record):
             return Ending(JobState.CANCELLED)
-        set_running(run)
         made = Context(
             services=self._services,
             client=None if record.client == SERVER else record.client,
             auth_type=record.auth_type,
             request_id=record.request_id,
         )
-        made.job_id = record.id
+        made.job = run
         error: ToolserverError
         with bind(made):
             try:
@@ -604,8 +583,8 @@ class Scheduler:
             with bind(Context(services=self._services)):
                 self._states.run(JobChange(id, method, state))
 
-    def _tell_failure(self, made: Context, error: BaseException | None) -> None:
-        log.error("job %s failed", made.job_id, exc_info=error)
+    def _tell_failure(self, job: SpawnedJob, error: BaseException) -> None:
+        log.error("job %s failed", job.id, exc_info=error)
 
 
 class _Told:

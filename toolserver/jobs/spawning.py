@@ -1,14 +1,17 @@
 """Jobs of this process alone, which begin at once.
 
-Nothing of them is stored, and the greenlets that run them are taken again: such a job
-costs little more than its call.
+Nothing of them is stored, the greenlets that run them are taken again, and what only
+some of them need is made when it is asked for: such a job costs little more than its
+call.
 """
 
 from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from functools import partial
+from types import MethodType
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -16,22 +19,32 @@ import gevent
 from gevent import getcurrent
 from gevent.event import Event
 
-from toolserver.contexts import Context, bind, current
-from toolserver.errors import CallTimeout, JobCancelled, JobExpired
+from toolserver.calls import Call
+from toolserver.contexts import Context, bind_lastingly, current, next_number
+from toolserver.errors import CallTimeout, JobCancelled, JobExpired, ToolserverError
+from toolserver.factories import TransientTool
 from toolserver.jobs.handles import Job, Jobs
-from toolserver.jobs.pool import (
-    JobPool,
-    current_trace,
-    running_job,
-    set_running,
-)
+from toolserver.jobs.pool import JobPool, current_trace, running_job
 from toolserver.jobs.records import JobState
-from toolserver.nativethreads import in_loop
+from toolserver.nativethreads import ask_loop, in_loop, in_native_thread
+from toolserver.services import Services
+from toolserver.tools import Tool
 
 __all__ = ["SpawnedJob", "Spawner"]
 
 _process = secrets.token_hex(8)
 _numbers = itertools.count(1)
+_NO_NAMES: dict[str, Any] = {}
+_TAKEN = object()
+# Looked up once: members of enumerations cost more than other attributes.
+_WAITING, _RUNNING, _DONE = JobState.WAITING, JobState.RUNNING, JobState.DONE
+
+#: What is called for a method, with the tool and the name for its context.
+_Path = tuple[Callable[..., Any], Tool | None, str]
+
+
+def _nothing() -> None:
+    """What a job calls that has ended."""
 
 
 class SpawnedJob(Job[Any]):
@@ -42,47 +55,53 @@ class SpawnedJob(Job[Any]):
         function: What is called.
         args: Its positional arguments.
         kwargs: Its named arguments.
-        context: The context of the call.
         options: How it is run; None for as usual.
         trace: The trace context of who started it.
 
     Attributes:
+        context: The context of the call, until it has ended.
         trace: The trace context of who started it.
-        fraction: How much of it is done, from 0 to 1; None where it never told.
-        text: What it told of its progress.
+        progress: How much of it is done, from 0 to 1, and what it says; None where it
+            never told.
     """
 
     __slots__ = (
-        *("_args", "_context", "_ended", "_error", "_function", "_greenlet"),
-        *("_kwargs", "_options", "_spawner", "_state", "_value", "__weakref__"),
-        *("fraction", "text", "trace"),
+        *("_args", "_ended", "_error", "_function", "_greenlet", "_kwargs", "_options"),
+        *("_spawner", "_state", "_value", "__weakref__"),
+        *("context", "progress", "trace"),
     )
 
     def __init__(
         self,
         spawner: Spawner,
         function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        context: Context,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         options: Jobs | None,
         trace: str,
     ) -> None:
-        self.id = context.job_id = f"{_process}{next(_numbers):016x}"
+        self.context: Context | None = None
         self.trace = trace
-        self.fraction: float | None = None
-        self.text = ""
+        self.progress: tuple[float, str] | None = None
+        self._id = ""
         self._spawner = spawner
         self._function = function
         self._args = args
-        self._kwargs = kwargs
-        self._context = context
+        self._kwargs = kwargs or _NO_NAMES
         self._options = options
-        self._state = JobState.WAITING
+        self._state = _WAITING
         self._ended: Event | None = None
         self._greenlet: Any = None
-        self._value: Any = None
         self._error: BaseException | None = None
+        self._value: Any = None
+
+    @property
+    def id(self) -> str:
+        """Its id, by which it is found as long as somebody holds it."""
+        if not self._id:
+            self._id = f"{_process}{next(_numbers):016x}"
+            self._spawner.remember(self)
+        return self._id
 
     @property
     def pool(self) -> JobPool:
@@ -96,29 +115,28 @@ class SpawnedJob(Job[Any]):
 
     def tell(self, fraction: float, text: str) -> None:
         """Note how much of it is done."""
-        self.fraction, self.text = fraction, text
+        self.progress = fraction, text
 
     def serve(self) -> bool:
         """Make the call; whether there is another one."""
-        if self._state is not JobState.WAITING:
+        if self._state is not _WAITING:
             return False
-        self._state = JobState.RUNNING
+        self._state = _RUNNING
         self._greenlet = getcurrent()
-        set_running(self)
-        timeout = self._options.timeout if self._options is not None else None
+        options = self._options
         try:
-            with bind(self._context):
-                if timeout is None:
-                    value = self._function(*self._args, **self._kwargs)
-                else:
-                    value = self._timed(timeout)
+            bind_lastingly(self.context)  # type: ignore[arg-type]  # set by `Spawner`
+            if options is None or options.timeout is None:
+                value = self._function(*self._args, **self._kwargs)
+            else:
+                value = self._timed(options.timeout)
         except BaseException as error:  # it is raised for who asks for the result
             is_kill = isinstance(error, gevent.GreenletExit)
             self._end(JobState.CANCELLED if is_kill else JobState.FAILED, error)
         else:
-            keeps = self._options is None or self._options.keep_result
-            self._value = value if keeps else None
-            self._end(JobState.DONE, None)
+            if options is None or options.keep_result:
+                self._value = value
+            self._end(_DONE, None)
         return False
 
     def _timed(self, timeout: float) -> Any:
@@ -131,18 +149,23 @@ class SpawnedJob(Job[Any]):
                 raise CallTimeout(f"job: ended after {timeout:g} seconds") from None
 
     def _end(self, state: JobState, error: BaseException | None) -> None:
-        self._state, self._error, self._greenlet = state, error, None
-        # What it was called with may be large, and somebody may keep the job.
-        self._args, self._kwargs = (), {}
-        if state is JobState.FAILED and self._ended is None:
-            self._spawner.on_failure(self._context, error)
+        self._state = state
+        if error is not None:
+            self._error = error
+            if state is JobState.FAILED and self._ended is None:
+                self._spawner.on_failure(self, error)
+        # What it was called with may be large, and somebody may keep the job. The
+        # context knows the job: a circle.
+        self._args, self._kwargs, self._function = (), _NO_NAMES, _nothing
+        self.context = self._greenlet = None
         if self._ended is not None:
             self._ended.set()
 
-    @in_loop
     def result(self, timeout: float | None = None) -> Any:
         """Wait for its end; see `Job.result`. It raises the very exception."""
         if not self._state.is_final:
+            if in_native_thread():
+                return ask_loop(partial(self.result, timeout))
             self._wait(timeout)
         if self._state is JobState.CANCELLED:
             raise JobCancelled(f"job {self.id}: was cancelled")
@@ -170,14 +193,11 @@ class SpawnedJob(Job[Any]):
     @in_loop
     def cancel(self) -> bool:
         """Cancel it; see `Job.cancel`."""
-        if self._state is JobState.WAITING:
+        if self._state is _WAITING:
             self._end(JobState.CANCELLED, None)
-        elif self._state is JobState.RUNNING:
-            gevent.kill(self._greenlet)
-        return self._state in (JobState.CANCELLED, JobState.RUNNING)
-
-
-_TAKEN = object()
+        elif self._state is _RUNNING:
+            self.pool.end(self._greenlet, lambda: self._state is _RUNNING)
+        return self._state in (JobState.CANCELLED, _RUNNING)
 
 
 class Spawner:
@@ -186,8 +206,8 @@ class Spawner:
     Args:
         services: What their contexts offer.
         size: Jobs that run at once.
-        on_failure: Told the context and the exception of a job that failed while
-            nobody waited for it.
+        on_failure: Told the job and the exception of one that failed while nobody
+            waited for it.
 
     Attributes:
         pool: Runs them.
@@ -195,20 +215,24 @@ class Spawner:
 
     def __init__(
         self,
-        services: Any,
+        services: Services,
         size: int,
-        on_failure: Callable[[Context, BaseException | None], None],
+        on_failure: Callable[[SpawnedJob, BaseException], None],
     ) -> None:
         self.pool = JobPool(size)
         self.on_failure = on_failure
         self._services = services
+        self._nobody = Context(services=services)
         self._known: WeakValueDictionary[str, SpawnedJob] = WeakValueDictionary()
+        #: What is called for the methods of tools that stay.
+        self._paths: dict[Callable[..., Any], _Path] = {}
+        services.registry.on_swap.append(self._paths.clear)
 
     def spawn(
         self,
         function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         options: Jobs | None,
     ) -> SpawnedJob:
         """Start a job at once.
@@ -222,18 +246,54 @@ class Spawner:
         Returns:
             The job.
         """
+        if in_native_thread():
+            return ask_loop(partial(self.spawn, function, args, kwargs, options))
+        tool, name = None, ""
+        if type(function) is MethodType:
+            path = self._paths.get(function) or self._path(function)
+            function, tool, name = path
         outer = current()
-        context = Context(services=self._services)
-        if outer is not None:
-            context.client, context.groups = outer.client, outer.groups
-            context.auth_type, context.number = outer.auth_type, outer.number
-        job = SpawnedJob(
-            self, function, args, kwargs, context, options, current_trace()
-        )
-        if options is None or options.keep_result:
-            self._known[job.id] = job
+        trace = "" if outer is None else current_trace()
+        job = SpawnedJob(self, function, args, kwargs, options, trace)
+        if outer is None:
+            made = self._nobody.apart(tool, name, job)
+            made.number = next_number()
+        else:
+            made = outer.apart(tool, name, job)
+            made.services = self._services
+        job.context = made
         self.pool.start(job)
         return job
+
+    def _path(self, method: MethodType) -> _Path:
+        """What calls a method, with transaction and contracts if it is a tool's."""
+        tool = method.__self__
+        if not isinstance(tool, Tool):
+            return method, None, ""
+        registry = self._services.registry
+        try:
+            target = registry.inner_target(tool, method.__name__)
+        except ToolserverError:
+            # A tool that is not registered is an object like any other.
+            return method, None, ""
+        path: _Path
+        if target.is_guarded:
+            invoke = self._services.dispatcher.invoke
+
+            def call(*args: Any, **kwargs: Any) -> Any:
+                made = Call(target.name, args, kwargs)
+                return invoke(target, made, inside=True, checked=False)
+
+            path = call, None, ""
+        else:
+            path = target.function, target.tool, target.spec.name
+        if not isinstance(tool, TransientTool):
+            self._paths[method] = path
+        return path
+
+    def remember(self, job: SpawnedJob) -> None:
+        """Let a job be found, as somebody has its id."""
+        self._known[job.id] = job
 
     def find(self, id: str) -> SpawnedJob | None:
         """Find a job that somebody still holds, by its id."""

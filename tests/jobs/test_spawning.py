@@ -1,0 +1,248 @@
+"""Jobs of one process, which begin at once."""
+
+import threading
+from contextvars import ContextVar
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from tests.http.raw_http import wait_for
+from toolserver import (
+    FactoryTool,
+    StandardTool,
+    TransientTool,
+    Var,
+    context,
+    job,
+    register,
+)
+from toolserver.declarations import declared
+from toolserver.errors import JobCancelled, JobUnknown
+from toolserver.testing import serve
+
+left_behind: ContextVar[str] = ContextVar("left_behind", default="nothing")
+mine: Var[str] = Var("mine", default="nothing")
+local = threading.local()
+
+
+@register("mill")
+class Mill(StandardTool):
+    def __init__(self):
+        self.gate = Event()
+        self.running = self.most = 0
+        self.began = []
+
+    def grind(self, number: int) -> int:
+        self.began.append(number)
+        return number + 1
+
+    def hold(self, number: int = 0) -> int:
+        self.began.append(number)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            self.gate.wait(10)
+        finally:
+            self.running -= 1
+        return number
+
+    def who(self) -> tuple[object, ...]:
+        return context.client, context.groups, context.tool, context.method
+
+    def spawn_who(self) -> object:
+        mine.set("the caller's")
+        return self.spawn(self.who).result(5)
+
+    def own_id(self) -> str | None:
+        return context.job_id
+
+    def fail(self) -> None:
+        raise ValueError("no corn")
+
+
+class Stone(TransientTool):
+    def turn(self) -> str:
+        return f"{self.key} {context.tool is self}"
+
+
+@register("stones")
+class Stones(FactoryTool):
+    children = (Stone,)
+
+    def child_exists(self, key):
+        return True
+
+
+@register("ledger")
+class Ledger(StandardTool):
+    def __init__(self):
+        self.notes = []
+
+    def begin(self):
+        self.notes.append("begin")
+
+    def commit(self):
+        self.notes.append("commit")
+
+    def abort(self):
+        self.notes.append("abort")
+
+    def note(self, text: str) -> None:
+        if not text:
+            raise ValueError("nothing to note")
+        self.notes.append(text)
+
+
+@pytest.fixture
+def server():
+    with serve(Mill, Stones, Ledger, config={"jobs": {"max_jobs": 3}}) as running:
+        yield running
+        running.tool("mill").gate.set()
+
+
+@pytest.fixture
+def mill(server):
+    return server.tool("mill")
+
+
+def test_thousands_begin_in_order_and_as_many_at_once_as_may(mill):
+    jobs = [mill.spawn(mill.grind, number) for number in range(3000)]
+    assert [each.result(5) for each in jobs] == list(range(1, 3001))
+    assert mill.began == list(range(3000))
+    held = [mill.spawn(mill.hold, number) for number in range(10)]
+    wait_for(lambda: mill.running == 3)
+    assert [each.status for each in held] == ["running"] * 3 + ["waiting"] * 7
+    mill.gate.set()
+    assert [each.result(5) for each in held] == list(range(10))
+    assert mill.most == 3
+
+
+def test_others_get_their_turn_while_many_begin(mill):
+    turns = []
+
+    def count():
+        while len(mill.began) < 5000:
+            turns.append(len(mill.began))
+            gevent.sleep(0)
+
+    counting = gevent.spawn(count)
+    for number in range(5000):
+        mill.spawn(mill.grind, number)
+    counting.join(5)
+    assert len(turns) > 10
+
+
+def test_a_job_runs_for_the_client_of_its_starter(server, mill):
+    asked = server.as_client("ann", groups={"millers"}).call("mill.spawn_who")
+    assert asked == ("ann", {"millers"}, mill, "who")
+    assert mill.spawn(mill.who).result(5) == (None, frozenset(), mill, "who")
+    assert mill.spawn(lambda: mine.get()).result(5) == "nothing"
+
+
+def test_a_job_is_found_by_its_id_as_long_as_somebody_holds_it(server, mill):
+    started = mill.spawn(mill.own_id)
+    assert started.result(5) == started.id
+    assert job(started.id) is started
+    other = mill.spawn(mill.own_id)
+    assert other.id != started.id
+    id_ = started.id
+    del started
+    with pytest.raises(JobUnknown):
+        server.worker.jobs.find(id_)
+
+
+def test_nothing_of_a_job_is_left_to_the_next_one_in_its_greenlet(mill):
+    def leave(text):
+        found = left_behind.get(), getattr(local, "text", "nothing"), mine.get()
+        left_behind.set(text)
+        local.text = text
+        mine.set(text)
+        return *found, gevent.getcurrent()
+
+    first = mill.spawn(leave, "first").result(5)
+    second = mill.spawn(leave, "second").result(5)
+    assert first[3] is second[3]
+    assert second[:3] == ("nothing",) * 3
+
+
+def test_who_is_cancelled_too_late_harms_nobody_else(mill):
+    held = mill.spawn(mill.hold, 1)
+    busy = [mill.spawn(gevent.sleep, 0.2) for _ in range(2)]
+    wait_for(lambda: mill.began == [1])
+    after = mill.spawn(gevent.sleep, 0.01)
+    # It is let go first, and ended right after that.
+    mill.gate.set()
+    gevent.sleep(0)
+    held.cancel()
+    assert after.result(5) is None
+    assert [each.result(5) for each in busy] == [None, None]
+    assert held.status in ("done", "cancelled")
+
+
+def test_waiting_and_running_jobs_are_cancelled(mill):
+    jobs = [mill.spawn(mill.hold, number) for number in range(4)]
+    wait_for(lambda: mill.running == 3)
+    assert jobs[3].cancel()
+    assert jobs[0].cancel()
+    for each in (jobs[0], jobs[3]):
+        with pytest.raises(JobCancelled):
+            each.result(5)
+    mill.gate.set()
+    assert jobs[1].result(5) == 1
+    assert mill.began == [0, 1, 2]
+    # Their places are free again.
+    assert mill.spawn(mill.grind, 1).result(5) == 2
+
+
+def test_a_job_runs_in_the_transaction_of_its_tool(server):
+    ledger = server.tool("ledger")
+    ledger.spawn(ledger.note, "one").result(5)
+    assert ledger.notes == ["begin", "one", "commit"]
+    with pytest.raises(ValueError, match="nothing to note"):
+        ledger.spawn(ledger.note, "").result(5)
+    assert ledger.notes[3:] == ["begin", "abort"]
+
+
+def test_tools_of_factories_spawn_and_are_not_held(server):
+    stone = server.worker.registry.entry("stones.red").tool
+    assert stone.spawn(stone.turn).result(5) == "red True"
+    paths = server.worker.jobs._spawner._paths
+    assert not any(method.__self__ is stone for method in paths)
+
+
+def test_a_tool_that_was_replaced_is_not_called_any_more(server, mill):
+    assert mill.spawn(mill.grind, 1).result(5) == 2
+    worker = server.worker
+    (declaration,) = [each for each in declared if each.cls is Mill]
+    new = worker._builder.make_entry(declaration)
+    worker.registry.swap([worker.registry.entry("mill")], [new])
+    assert mill.spawn(mill.grind, 2).result(5) == 3
+    assert (mill.began, new.tool.began) == ([1], [2])
+
+
+def test_only_a_failure_that_nobody_waits_for_is_logged(mill, caplog):
+    waited = mill.spawn(mill.fail)
+    with pytest.raises(ValueError, match="no corn"):
+        waited.result(5)
+    assert not caplog.records
+    alone = mill.spawn(mill.fail)
+    wait_for(lambda: alone.status == "failed")
+    (record,) = caplog.records
+    assert alone.id in record.getMessage()
+
+
+def test_a_result_that_is_not_wanted_is_dropped(mill):
+    dropped = mill.jobs(keep_result=False).spawn(mill.grind, 1)
+    assert dropped.result(5) is None
+    with pytest.raises(TimeoutError):
+        mill.spawn(mill.hold).result(0)
+
+
+def test_native_threads_start_jobs_and_wait_for_them(mill):
+    from toolserver.nativethreads import ThreadSlots
+
+    def work():
+        return mill.spawn(mill.grind, 5).result(5)
+
+    assert ThreadSlots(1).run(work, lambda inner: inner(), stays=True) == 6
