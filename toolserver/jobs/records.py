@@ -37,7 +37,7 @@ class JobState(StrEnum):
         return self not in (JobState.WAITING, JobState.RUNNING)
 
 
-class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as it is put into a store; nothing of it changes later.
 
     Attributes:

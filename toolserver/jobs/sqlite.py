@@ -65,6 +65,9 @@ _WAITING, _RUNNING = _NUMBER[JobState.WAITING], _NUMBER[JobState.RUNNING]
 #: Ids of forgotten jobs that are remembered as such; and how many are forgotten in one
 #: transaction, so that nobody waits long.
 _REMEMBERED, _FORGOTTEN = 100_000, 1000
+#: Bytes of a page of the file: each that a job touches is written whole, so they are
+#: small. And pages in the journal after which they are moved into the file.
+_PAGE, _CHECKPOINT = 2048, 4000
 #: Seconds between two countings of a store that is full.
 _COUNTED = 1.0
 
@@ -99,7 +102,11 @@ class SQLiteEngine:
         self._writes = SQLiteStore(
             path,
             "BEGIN IMMEDIATE",
-            ("PRAGMA journal_mode = WAL", f"PRAGMA synchronous = {synchronous}"),
+            (
+                "PRAGMA journal_mode = WAL",
+                f"PRAGMA synchronous = {synchronous}",
+                f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}",
+            ),
             busy=busy,
         )
         self._reads = SQLiteStore(path, "BEGIN", ("PRAGMA query_only = 1",), busy=busy)
@@ -114,6 +121,7 @@ class SQLiteEngine:
         """Open the file; see `Engine.open`."""
 
         def prepare(base: sqlite3.Connection) -> float:
+            base.execute(f"PRAGMA page_size = {_PAGE}")
             base.execute("BEGIN IMMEDIATE")
             try:
                 self._prepare(base)

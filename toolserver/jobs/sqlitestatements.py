@@ -35,7 +35,9 @@ VERSION = 1
 # `state` is the place of a state in `sqlite.STATES`: 0 waits, 1 runs, more has ended.
 # A queued job `is_due` from when somebody has noticed it, and only then in the order of
 # its queue. `attempts` counts claims and never goes back, as it fences; `released` are
-# those of them that ended with a process that stopped.
+# those of them that ended with a process that stopped. Of those that run there are few,
+# in the order of their queues, of which each is there once; without a queue (NULL) any
+# number may be.
 SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY,
@@ -64,12 +66,11 @@ CREATE TABLE jobs (
     is_taken INTEGER NOT NULL DEFAULT 0,
     result BLOB,
     error BLOB);
-CREATE UNIQUE INDEX one_of_queue ON jobs (queue) WHERE state = 1 AND queue IS NOT NULL;
+CREATE UNIQUE INDEX running ON jobs (queue) WHERE state = 1;
 CREATE INDEX queued ON jobs (queue, priority DESC, number)
     WHERE state = 0 AND is_due = 1 AND queue IS NOT NULL;
 CREATE INDEX later ON jobs (due) WHERE state = 0 AND is_due = 0 AND queue IS NOT NULL;
 CREATE INDEX beside ON jobs (due, number) WHERE state = 0 AND queue IS NULL;
-CREATE INDEX held ON jobs (runner) WHERE state = 1;
 CREATE INDEX ended ON jobs (ends) WHERE state > 1;
 CREATE INDEX owned ON jobs (client, number) WHERE client IS NOT NULL;
 CREATE TABLE runners (name TEXT PRIMARY KEY, lease REAL NOT NULL) WITHOUT ROWID;
@@ -110,7 +111,7 @@ SELECT (SELECT number FROM jobs
     WHERE state = 0 AND is_due = 1 AND queue IS NOT NULL AND queue = name
     ORDER BY priority DESC, number LIMIT 1)
 FROM names WHERE name IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM jobs WHERE state = 1 AND queue IS NOT NULL AND queue = name)
+    SELECT 1 FROM jobs WHERE state = 1 AND queue = name)
 LIMIT :count
 """
 FIRST_BESIDE = """
@@ -128,7 +129,11 @@ UPDATE jobs SET state = 1, runner = ?, attempts = attempts + 1, started = ?
 WHERE number = ? AND state = 0
 RETURNING record, arguments, attempts, tries
 """
-LEASE = "INSERT OR REPLACE INTO runners VALUES (?, ?)"
+# Not each claim has to write it anew.
+LEASE = """
+INSERT INTO runners VALUES (?, ?) ON CONFLICT (name) DO UPDATE
+SET lease = excluded.lease WHERE abs(excluded.lease - lease) >= 0.1
+"""
 PROGRESS = """
 UPDATE jobs SET fraction = ?, text = ? WHERE id = ? AND state = 1 AND runner = ?
 """
