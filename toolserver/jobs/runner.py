@@ -51,14 +51,14 @@ class Run:
         claim: The job.
     """
 
-    __slots__ = ("claim", "greenlet", "is_cancelled", "is_released", "runner")
+    __slots__ = ("_greenlet", "claim", "is_cancelled", "is_released", "runner")
 
     def __init__(self, runner: Runner, claim: Claim) -> None:
         self.runner = runner
         self.claim = claim
-        self.greenlet: Any = None
         self.is_cancelled = False
         self.is_released = False
+        self._greenlet: Any = None
 
     @property
     def id(self) -> str:
@@ -81,23 +81,40 @@ class Run:
 
     def serve(self) -> bool:
         """Run it; whether there is another one."""
-        self.greenlet = gevent.getcurrent()
         self.runner.serve(self)
         return False
 
+    def make(self, make: Callable[[Run], Ending]) -> Ending:
+        """Make its call, unless somebody ends it.
+
+        Args:
+            make: Makes the call and tells what became of it.
+        """
+        if self.is_cancelled or self.is_released:
+            return Ending(JobState.CANCELLED)
+        self._greenlet = gevent.getcurrent()
+        try:
+            return make(self)
+        except gevent.GreenletExit:
+            return Ending(JobState.CANCELLED)
+        finally:
+            self._greenlet = None
+
     def cancel(self) -> None:
         """End it, as somebody wants it cancelled."""
-        self.is_cancelled = True
-        self._kill()
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            self._end()
 
     def release(self) -> None:
         """End it, as it is another runner's, or shall be."""
         self.is_released = True
-        self._kill()
+        self._end()
 
-    def _kill(self) -> None:
-        if self.greenlet is not None:
-            gevent.kill(self.greenlet)
+    def _end(self) -> None:
+        greenlet = self._greenlet
+        if greenlet is not None:
+            self.pool.end(greenlet, lambda: self._greenlet is greenlet)
 
 
 class Runner:
@@ -233,31 +250,40 @@ class Runner:
         """Run a job to its end; in a greenlet of the pool."""
         job = run.claim.job
         try:
-            if run.is_released or run.is_cancelled:
-                ending = Ending(JobState.CANCELLED)
-            else:
-                self._on_change(job.id, job.method, JobState.RUNNING, None, "")
-                ending = self._make(run)
-            if run.is_released:
-                return
-            if run.is_cancelled:
-                ending = Ending(JobState.CANCELLED)
-            self._progress.pop(job.id, None)
-            attempts = {job.id: (run.claim.attempt, ending)}
-            if self._engine.finish(attempts, now=self._clock.now()):
+            self._on_change(job.id, job.method, JobState.RUNNING, None, "")
+            ending = run.make(self._make)
+            if not run.is_released and self._finish(run, ending):
                 self._on_change(job.id, job.method, ending.state, None, "")
-            else:
-                log.warning("job %s: had been given to another process", job.id)
-        except gevent.GreenletExit:
-            # Killed once more while it was about to end.
-            pass
-        except Exception:
-            log.exception("job %s: its end could not be stored", job.id)
         finally:
             self._running.pop(job.id, None)
             if not self._running:
                 self._is_empty.set()
             self.wake()
+
+    def _finish(self, run: Run, ending: Ending) -> bool:
+        """Store the end of a job; whether it was still this runner's."""
+        job = run.claim.job
+        told = self._progress.pop(job.id, None)
+        pause = _LOOK_SHARED
+        while not run.is_released:
+            now = self._clock.now()
+            try:
+                if told is not None:
+                    lease = now + self._settings.lease_timeout
+                    self._engine.beat(self.name, {job.id: told}, lease=lease)
+                if self._engine.finish({job.id: (run.claim.attempt, ending)}, now=now):
+                    return True
+                log.warning("job %s: had been given to another process", job.id)
+                return False
+            except Exception:
+                # What nobody knows to have ended would be running for ever.
+                log.exception(
+                    "job %s: its end cannot be stored; tried again in %g s",
+                    *(job.id, pause),
+                )
+            gevent.sleep(pause)
+            pause = min(2 * pause, _LOOK_ALONE)
+        return False
 
     def _claim(self) -> None:
         while True:
@@ -318,14 +344,20 @@ class Runner:
             if attempt != run.claim.attempt:
                 log.warning("job %s: was given to another process", id_)
                 run.release()
-            elif is_unwanted and not run.is_cancelled:
+            elif is_unwanted:
                 run.cancel()
 
     def _write_progress(self) -> None:
         told, self._progress = self._progress, {}
         told = {id_: each for id_, each in told.items() if id_ in self._running}
+        if not told or not self._is_beating:
+            return
         lease = self._clock.now() + self._settings.lease_timeout
-        self._engine.beat(self.name, told, lease=lease)
+        try:
+            self._engine.beat(self.name, told, lease=lease)
+        except Exception:
+            log.exception("jobs: their progress cannot be stored")
+            return
         for id_, (fraction, text) in told.items():
             run = self._running.get(id_)
             if run is not None:
@@ -375,7 +407,8 @@ class Runner:
             until = time.monotonic() + pause
             while self._is_beating and time.monotonic() < until:
                 _native_sleep(min(1.0, pause))
-            if self._is_beating and self._running:
+            # Others end a process whose lease is over, also one that runs nothing.
+            if self._is_beating and (self._running or self._has_peers):
                 lease = self._clock.now() + self._settings.lease_timeout
                 # The next beat makes up for one that fails; the loop tells of it.
                 with suppress(Exception):

@@ -138,6 +138,7 @@ class Scheduler:
         # Nobody asks for what calls by rules return.
         unkept = Jobs(None, self, keep_result=False)
         self._rules = Rules(services.registry, engine, self.clock, self.put, unkept)
+        services.registry.on_swap.append(self.plan)
         self._is_open = False
 
     # --- life
@@ -280,9 +281,9 @@ class Scheduler:
         (is_new,) = self.engine.put([record])
         if is_new:
             self._tell_change(record.id, record.method, JobState.WAITING, None, "")
-            if due <= now or not self.engine.is_shared:
-                self.runner.wake()
-            self._bus.publish(READY, None) if self.engine.is_shared else None
+            self.runner.wake()
+            if self.engine.is_shared:
+                self._bus.publish(READY, None)
         return Job(record.id, self)
 
     def spawn(
@@ -378,6 +379,7 @@ class Scheduler:
 
     # --- what became of them
 
+    @in_loop
     def find(self, id: str) -> Job[Any]:
         """Find a job by its id, whosever it is.
 
@@ -452,11 +454,14 @@ class Scheduler:
     @in_loop
     def cancel(self, id: str) -> bool:
         """Cancel a job; see `Job.cancel`."""
+        before = self._status(id)
+        if before.state.is_final:
+            return before.state is JobState.CANCELLED
         state = self.engine.cancel(id, now=self.clock.now())
         if state is None:
             raise self._unknown(id)
         if state is JobState.CANCELLED:
-            self._tell_change(id, "", state, None, "")
+            self._tell_change(id, before.job.method, state, None, "")
         elif state is JobState.RUNNING and not self.runner.cancel(id):
             self._bus.publish(CANCEL, id)
         return state in (JobState.CANCELLED, JobState.RUNNING)
@@ -499,15 +504,27 @@ class Scheduler:
             request_id=record.request_id,
         )
         made.job = run
-        error: ToolserverError
+        dispatcher = self._services.dispatcher
         with bind(made):
             try:
                 made.groups = self._groups(record)
-                return self._call(run, record)
-            except JobCancelled:
-                return Ending(JobState.CANCELLED)
-            except ToolserverError as raised:
-                error = raised
+                target, call = self._read(record)
+            except Exception as raised:
+                # Nothing was called: another try would be of no use.
+                error = dispatcher.failure(Call(record.method), raised)
+                return Ending(JobState.FAILED, error=write_error(error))
+            try:
+                value = self._call(target, call, record)
+            except gevent.GreenletExit as killed:
+                if run.is_cancelled or run.is_released:
+                    raise
+                error = dispatcher.failure(target, killed)
+            except BaseException as raised:  # a tool may raise SystemExit, too
+                error = dispatcher.failure(target, raised)
+            else:
+                return self._done(target, record, value)
+        if run.is_cancelled:
+            return Ending(JobState.CANCELLED)
         tries = run.claim.tries + 1
         if tries < record.max_tries and not isinstance(error, _NOT_TRIED):
             pause = record.backoff * 2 ** (tries - 1)
@@ -532,38 +549,44 @@ class Scheduler:
             raise Forbidden(f"job {record.id}: there is no client {client!r} any more")
         return self._identities.groups_of(client).union(record.groups)
 
-    def _call(self, run: Run, record: JobRecord) -> Ending:
-        dispatcher = self._services.dispatcher
+    def _read(self, record: JobRecord) -> tuple[Target, Call]:
+        """What a job calls, and its call."""
         try:
             target = self._target(record.method)
         except MethodNotFound as error:
             raise NotFound(error.message) from None
         args, kwargs = read_arguments(record.arguments)
-        call = Call(record.method, args, kwargs)
+        return target, Call(record.method, args, kwargs)
+
+    def _call(self, target: Target, call: Call, record: JobRecord) -> Any:
+        invoke = self._services.dispatcher.invoke
+        # Who may call is asked of clients.
+        checked = record.client != SERVER
         with gevent.Timeout(record.timeout) as timer:
             try:
-                # Who may call is asked of clients.
-                checked = record.client != SERVER
-                value = dispatcher.invoke(target, call, inside=True, checked=checked)
+                return invoke(target, call, inside=True, checked=checked)
             except gevent.Timeout as expired:
                 if expired is not timer:
-                    raise dispatcher.failure(target, expired) from None
+                    raise
                 raise CallTimeout(
                     f"{target.name}: ended after {record.timeout:g} seconds"
                 ) from None
-            except gevent.GreenletExit as killed:
-                if run.is_cancelled or run.is_released:
-                    raise JobCancelled(f"job {record.id}: was cancelled") from None
-                raise dispatcher.failure(target, killed) from None
             except Signal as signal:
                 kind = type(signal).__name__
                 raise ApplicationError(
-                    f"{target.name}: answered with {kind}, which only REST can express"
+                    f"{target.name}: answered with {kind}, which only REST can express",
+                    data={"type": kind},
                 ) from None
-            except BaseException as raised:
-                raise dispatcher.failure(target, raised) from None
-        result = write_result(value) if record.keeps_result else None
-        return Ending(JobState.DONE, result=result)
+
+    def _done(self, target: Target, record: JobRecord, value: Any) -> Ending:
+        """The end of a job whose call has returned: it is not made again."""
+        if not record.keeps_result:
+            return Ending(JobState.DONE)
+        try:
+            return Ending(JobState.DONE, result=write_result(value))
+        except Exception as raised:
+            error = self._services.dispatcher.failure(target, raised)
+            return Ending(JobState.FAILED, error=write_error(error))
 
     def _target(self, name: str) -> Target:
         registry = self._services.registry
@@ -579,7 +602,10 @@ class Scheduler:
         self, id: str, method: str, state: JobState, fraction: float | None, text: str
     ) -> None:
         self._bus.publish(CHANGED, [id, state.value, fraction, text])
-        if self._services.part(Chains).links(self._states.name).handlers:
+        if (
+            fraction is None
+            and self._services.part(Chains).links(self._states.name).handlers
+        ):
             with bind(Context(services=self._services)):
                 self._states.run(JobChange(id, method, state))
 

@@ -1,0 +1,282 @@
+"""Jobs of the store while they run: how they end, and what they tell."""
+
+import logging
+import threading
+from datetime import timedelta
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from tests.http.raw_http import wait_for
+from toolserver import (
+    FactoryTool,
+    StandardTool,
+    TransientTool,
+    chain,
+    job,
+    progress,
+    register,
+    retry,
+    threaded,
+)
+from toolserver.contexts import Context, bind
+from toolserver.errors import ApplicationError, JobCancelled, JobNotStored, NotFound
+from toolserver.jobs.records import JobState
+from toolserver.testing import serve
+
+
+@register("kiln")
+class Kiln(StandardTool):
+    def __init__(self):
+        self.gate = Event()
+        self.native_gate = threading.Event()
+        self.seen = []
+
+    def begin(self):
+        self.seen.append("begin")
+
+    def commit(self):
+        self.seen.append("commit")
+
+    def abort(self):
+        self.seen.append("abort")
+
+    def hold(self) -> str:
+        self.seen.append("hold")
+        self.gate.wait(10)
+        return "let go"
+
+    def cling(self) -> str:
+        self.seen.append("cling")
+        try:
+            self.gate.wait(10)
+        except gevent.GreenletExit:
+            return "stayed"
+        return "let go"
+
+    @retry(times=5, backoff=0)
+    def stumble(self) -> None:
+        self.seen.append("stumble")
+        try:
+            self.gate.wait(10)
+        finally:
+            raise ValueError("as it was ended")
+
+    @retry(times=5, backoff=0)
+    def burn(self) -> object:
+        self.seen.append("burn")
+        return object()
+
+    def wait_for_cancelled(self) -> None:
+        other = self.schedule(timedelta(hours=1), self.quick)
+        other.cancel()
+        other.result(5)
+
+    def quick(self) -> str:
+        progress(0.5, "half")
+        progress(1.0, "all")
+        return "done"
+
+    def slowly(self) -> None:
+        progress(0.25, "a quarter")
+        self.gate.wait(10)
+
+    @threaded
+    def fire(self) -> str:
+        self.seen.append("fire")
+        self.native_gate.wait(10)
+        return "fired"
+
+    @threaded
+    def ask_all(self) -> list[str]:
+        made = [
+            self.enqueue(1, self.quick),
+            self.schedule(timedelta(0), self.quick),
+            self.spawn(self.quick),
+            self.jobs(keep_result=True).enqueue(1, self.quick),
+        ]
+        later = self.schedule(timedelta(hours=1), self.quick)
+        found = [job(each.id).result(5) for each in made]
+        assert later.status == "waiting"
+        assert later.cancel()
+        return [*found, str(later.status), str(made[0].status)]
+
+
+class Brick(TransientTool):
+    @retry(times=5, backoff=0)
+    def bake(self) -> str:
+        return self.key
+
+
+@register("bricks")
+class Bricks(FactoryTool):
+    children = (Brick,)
+    asked = 0
+    gone = False
+
+    def child_exists(self, key):
+        self.asked += 1
+        return not self.gone
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def server(request):
+    with serve(Kiln, Bricks, config={"jobs": {"engine": request.param}}) as running:
+        yield running
+        running.tool("kiln").gate.set()
+        running.tool("kiln").native_gate.set()
+
+
+@pytest.fixture
+def kiln(server):
+    return server.tool("kiln")
+
+
+def kept(server, made):
+    return server.worker.jobs.engine.status(made.id)
+
+
+def test_who_is_cancelled_aborts(kiln):
+    made = kiln.enqueue(1, kiln.hold)
+    wait_for(lambda: "hold" in kiln.seen)
+    assert made.cancel()
+    with pytest.raises(JobCancelled):
+        made.result(5)
+    assert kiln.seen == ["begin", "hold", "abort"]
+    assert made.cancel()
+
+
+def test_what_was_done_all_the_same_is_done(kiln):
+    made = kiln.enqueue(1, kiln.cling)
+    wait_for(lambda: "cling" in kiln.seen)
+    assert made.cancel()
+    assert made.result(5) == "stayed"
+    assert made.status == "done"
+    assert not made.cancel()
+
+
+def test_who_is_cancelled_is_not_tried_again(kiln):
+    made = kiln.enqueue(1, kiln.stumble)
+    wait_for(lambda: "stumble" in kiln.seen)
+    made.cancel()
+    with pytest.raises(JobCancelled):
+        made.result(5)
+    assert kiln.seen.count("stumble") == 1
+
+
+def test_who_waits_for_a_cancelled_job_has_failed(kiln):
+    made = kiln.enqueue(1, kiln.wait_for_cancelled)
+    with pytest.raises(JobCancelled):
+        made.result(5)
+    assert made.status == "failed"
+
+
+def test_a_result_that_cannot_be_kept_is_not_tried_again(kiln):
+    made = kiln.enqueue(1, kiln.burn)
+    with pytest.raises(ApplicationError, match="object"):
+        made.result(5)
+    assert kiln.seen == ["begin", "burn", "commit"]
+    unkept = kiln.jobs(keep_result=False).enqueue(1, kiln.burn)
+    assert unkept.result(5) is None
+
+
+def test_a_key_that_is_gone_is_not_tried_again(server):
+    factory, brick = server.tool("bricks"), server.tool("bricks.a")
+    server.worker.jobs.hold()
+    made = brick.enqueue(1, brick.bake)
+    factory.gone, factory.asked = True, 0
+    factory.forget("a")
+    server.worker.jobs.runner.start()
+    with pytest.raises(NotFound):
+        made.result(5)
+    assert made.status == "failed"
+    assert factory.asked == 1
+
+
+def test_threads_are_waited_for(kiln):
+    made = kiln.enqueue(1, kiln.fire)
+    wait_for(lambda: "fire" in kiln.seen)
+    assert made.cancel()
+    assert made.status == "running"
+    kiln.native_gate.set()
+    with pytest.raises(JobCancelled):
+        made.result(5)
+    assert kiln.seen == ["begin", "fire", "abort"]
+
+
+def test_threads_use_jobs_as_anybody(kiln):
+    made = kiln.enqueue(2, kiln.quick)
+    made.result(5)
+    found = kiln.schedule(timedelta(0), kiln.ask_all).result(5)
+    assert found == ["done"] * 4 + ["cancelled", "done"]
+
+
+def test_the_last_progress_is_kept(server, kiln):
+    made = kiln.enqueue(1, kiln.quick)
+    assert made.result(5) == "done"
+    assert (kept(server, made).fraction, kept(server, made).text) == (1.0, "all")
+
+
+def test_progress_is_no_change_of_state(server, kiln):
+    seen = []
+
+    def note(change):
+        seen.append(str(change.state))
+
+    with bind(Context(services=server.worker.services)):
+        chain("system.job.state").append(note)
+    made = kiln.enqueue(1, kiln.slowly)
+    wait_for(lambda: kept(server, made).fraction == 0.25)
+    waiting = kiln.enqueue(1, kiln.quick)
+    waiting.cancel()
+    kiln.gate.set()
+    made.result(5)
+    wait_for(lambda: seen[-1] == "done")
+    assert seen == ["waiting", "running", "waiting", "cancelled", "done"]
+
+
+def test_an_end_that_cannot_be_stored_is_stored_later(
+    server, kiln, monkeypatch, caplog
+):
+    monkeypatch.setattr("toolserver.jobs.runner._LOOK_SHARED", 0.01)
+    engine, failures = server.worker.jobs.engine, iter(range(2))
+    finish = engine.finish
+
+    def fail(endings, *, now):
+        if next(failures, None) is not None:
+            raise JobNotStored("disk full")
+        return finish(endings, now=now)
+
+    monkeypatch.setattr(engine, "finish", fail)
+    with caplog.at_level(logging.CRITICAL, "toolserver.jobs"):
+        assert kiln.enqueue(1, kiln.quick).result(5) == "done"
+    assert kiln.enqueue(1, kiln.quick).result(5) == "done"
+
+
+def test_a_late_cancel_ends_no_other_job(server, kiln):
+    kiln.gate.set()
+    for _ in range(50):
+        made = [kiln.schedule(timedelta(0), kiln.hold) for _ in range(4)]
+        made[0].result(5)
+        made[0].cancel()
+        made[1].cancel()
+        assert [each.result(5) for each in made[2:]] == ["let go"] * 2
+        wait_for(lambda jobs=made: jobs[1].status in ("done", "cancelled"))
+
+
+def test_jobs_that_are_cut_off_are_given_back(tmp_path):
+    config = {"jobs": {"engine": "sqlite"}}
+    with serve(Kiln, config=config, home=tmp_path) as server:
+        kiln = server.tool("kiln")
+        made = kiln.enqueue(1, kiln.hold)
+        wait_for(lambda: "hold" in kiln.seen)
+        server.worker.stop(0)
+        assert kiln.seen == ["begin", "hold", "abort"]
+    with serve(Kiln, config=config, home=tmp_path) as server:
+        kiln = server.tool("kiln")
+        wait_for(lambda: "hold" in kiln.seen)
+        status = kept(server, made)
+        assert (status.state, status.tries) == (JobState.RUNNING, 0)
+        kiln.gate.set()
+        assert server.worker.jobs.find(made.id).result(5) == "let go"
