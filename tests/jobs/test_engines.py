@@ -5,16 +5,11 @@ import sqlite3
 import gevent
 import pytest
 
+from tests.jobs.engines import MAKERS, claim, ids, put, record
 from toolserver.errors import JobNotStored, Overload, StartError
-from toolserver.jobs.memory import MemoryEngine
-from toolserver.jobs.records import Ending, JobRecord, JobState
+from toolserver.jobs.records import Ending, JobState
 from toolserver.jobs.sqlite import SQLiteEngine
 
-#: A further engine is one more line here.
-MAKERS = {
-    "memory": lambda folder, **options: MemoryEngine(**options),
-    "sqlite": lambda folder, **options: SQLiteEngine(folder / "jobs.db", **options),
-}
 DONE = Ending(JobState.DONE, result=b"result")
 
 
@@ -36,22 +31,6 @@ def make(request, tmp_path):
 @pytest.fixture
 def engine(make):
     return make()
-
-
-def record(id_, **facts):
-    return JobRecord(id=id_, method="press.slow", **facts)
-
-
-def put(engine, *ids, **facts):
-    return engine.put([record(id_, **facts) for id_ in ids])
-
-
-def claim(engine, count=10, now=1.0, runner="one", lease=100.0):
-    return engine.claim(runner, count, now=now, lease=lease)
-
-
-def ids(claims):
-    return [each.job.id for each in claims]
 
 
 def end(engine, claims, ending=DONE, now=2.0):
@@ -109,6 +88,18 @@ def test_no_kind_waits_for_the_end_of_the_other(engine):
         end(engine, claims)
     assert sum(id_.startswith("q") for id_ in seen) == 10
     assert len(set(seen)) == 20
+
+
+def test_where_there_is_room_for_one_they_take_turns(engine):
+    for number in range(10):
+        put(engine, f"b{number}")
+        put(engine, f"q{number}", queue="q")
+    seen = []
+    for _ in range(10):
+        claims = claim(engine, 1)
+        seen += ids(claims)
+        end(engine, claims)
+    assert sum(id_.startswith("q") for id_ in seen) == 5
 
 
 def test_a_full_queue_lets_others_come(engine):
@@ -306,6 +297,19 @@ def test_what_has_ended_is_forgotten_after_its_time(engine):
     assert not engine.has_expired("nope")
     assert engine.purge(now=1e9) == 1
     assert engine.status("c").state is JobState.RUNNING
+
+
+def test_others_have_their_turn_while_thousands_are_forgotten(engine):
+    put(engine, *map(str, range(2500)), result_ttl=0.0)
+    end(engine, claim(engine, 2500))
+    forgetting = gevent.spawn(engine.purge, now=9.0)
+    turns = 0
+    while not forgetting.ready():
+        turns += 1
+        gevent.sleep(0)
+    assert turns > 2
+    assert forgetting.get() == 2500
+    assert engine.status("0") is None
 
 
 def test_jobs_for_a_time_of_day_follow_it(engine):

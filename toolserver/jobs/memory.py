@@ -11,6 +11,8 @@ import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
+import gevent
+
 from toolserver.errors import Overload
 from toolserver.jobs.engine import Progress
 from toolserver.jobs.records import (
@@ -24,8 +26,9 @@ from toolserver.jobs.records import (
 
 __all__ = ["MemoryEngine"]
 
-#: Ids of forgotten jobs that are remembered as such.
-_REMEMBERED = 100_000
+#: Ids of forgotten jobs that are remembered as such; and how many are forgotten
+#: before others have their turn.
+_REMEMBERED, _FORGOTTEN = 100_000, 1000
 
 #: When something is due, and in which order of those due at once; and the job.
 _Place = tuple[float, int, "_Job"]
@@ -269,6 +272,8 @@ class MemoryEngine:
             if len(self._expired) > _REMEMBERED:
                 self._expired.popitem(last=False)
             count += 1
+            if count % _FORGOTTEN == 0:
+                gevent.sleep(0)
         return count
 
     def has_expired(self, id: str) -> bool:
