@@ -118,6 +118,24 @@ def test_new_calls_get_the_new_code_with_the_old_settings(sample):
     assert sample.server.call(f"{sample.name}.tool.version") == "two"
 
 
+def test_calls_by_rules_are_those_of_the_new_code(sample):
+    more = {
+        "import StandardTool,": "import StandardTool, every,",
+        "    def version": "    @every('* * * * *')\n    def version",
+    }
+    sample.write("two", **more)
+    sample.worker.reload(sample.file)
+    sample.server.run_jobs(advance=120)
+    queue = f"{sample.name}.tool"
+    found = sample.worker.jobs.engine.find(queue=queue)
+    assert [status.state for status in found] == ["waiting", "done", "done"]
+    sample.write("three")
+    sample.worker.reload(sample.file)
+    sample.server.run_jobs(advance=120)
+    found = sample.worker.jobs.engine.find(queue=queue)
+    assert [status.state for status in found] == ["cancelled", "done", "done"]
+
+
 def test_running_calls_end_on_the_old_code_before_its_hooks_run(sample):
     told = sample.told
     running = gevent.spawn(get, sample, "slow", seconds=0.3)
