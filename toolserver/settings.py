@@ -51,6 +51,20 @@ class ServerSettings(_Section, frozen=True):
         str, _doc("PEM file with the certificate chain; with tls_key it turns TLS on.")
     ] = ""
     tls_key: Annotated[str, _doc("PEM file with the private key.")] = ""
+    tls_client_ca: Annotated[
+        str,
+        _doc(
+            "PEM file, or folder of *.pem files, with the authorities whose client "
+            "certificates are trusted."
+        ),
+    ] = ""
+    tls_client_auth: Annotated[
+        str,
+        _doc(
+            'Whether clients show a certificate: "none", "optional" or "required".',
+            pattern="^(none|optional|required)$",
+        ),
+    ] = "none"
     public_url: Annotated[
         str,
         _doc(
@@ -129,6 +143,21 @@ class AuthSettings(_Section, frozen=True):
     basic: Annotated[
         bool, _doc("Judge names and passwords (RFC 7617) where there are accounts.")
     ] = True
+    certificate: Annotated[
+        bool,
+        _doc(
+            "Let a client certificate name the caller, where server.tls_client_auth "
+            "asks for one."
+        ),
+    ] = False
+    certificate_name: Annotated[
+        str,
+        _doc(
+            'What of it is the name: "cn" for the common name of its subject, or of '
+            'its alternative names "dns", "email" or "uri".',
+            pattern="^(cn|dns|email|uri)$",
+        ),
+    ] = "cn"
     rsa_authenticate: Annotated[
         bool,
         _doc(

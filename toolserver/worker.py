@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import gevent
+
 from toolserver import loader
 from toolserver.assembly import assemble
 from toolserver.auth.access import Access
@@ -23,7 +25,7 @@ from toolserver.dispatcher import Dispatcher
 from toolserver.endpoints import INDEX, endpoints_of
 from toolserver.errors import StartError
 from toolserver.home import Home
-from toolserver.http.certificates import server_context
+from toolserver.http.certificates import Certificates, make_certificates
 from toolserver.http.transport import HTTPServer
 from toolserver.jobs.engines import make_engine
 from toolserver.jobs.scheduler import Scheduler
@@ -43,6 +45,9 @@ from toolserver.web.app import App
 __all__ = ["Worker"]
 
 log = logging.getLogger("toolserver")
+
+#: Seconds between two looks at the files of certificates.
+_CERTIFICATE_INTERVAL = 1.0
 
 AccessLog = Callable[[Request, int, int, float], None]
 
@@ -109,6 +114,7 @@ class Worker:
         self._builder.starter = self.jobs
         self._http: HTTPServer | None = None
         self._watchdog: Watchdog | None = None
+        self._certificate_watch: gevent.Greenlet[..., None] | None = None
         self._has_started = False
 
     @property
@@ -161,6 +167,7 @@ class Worker:
         """
         app = self._build()
         self._warn()
+        certificates = self._make_certificates()
         http = HTTPServer(
             app,
             settings=self.settings.server,
@@ -168,7 +175,7 @@ class Worker:
             body_limit=app.body_limit,
             on_reply=self._access_log,
             on_failure=app.fail,
-            tls=server_context(self.settings.server, self.home.path),
+            tls=None if certificates is None else lambda: certificates.context,
         )
         # The port is taken before the tools are touched: a second server that is
         # started by mistake does no harm.
@@ -187,6 +194,8 @@ class Worker:
         self._tell_started()
         self.jobs.start()
         http.start()
+        if certificates is not None:
+            self._certificate_watch = gevent.spawn(_follow, certificates)
         if self.settings.server.loop_block_warn:
             self._watchdog = Watchdog(self.settings.server.loop_block_warn)
             self._watchdog.start()
@@ -296,6 +305,8 @@ class Worker:
         self._lifecycle.close()
         if self._watchdog is not None:
             self._watchdog.stop()
+        if self._certificate_watch is not None:
+            self._certificate_watch.kill()
         self._access.close()
         self.services.close()
         self.dispatcher.threads.close()
@@ -317,6 +328,14 @@ class Worker:
         self._access.load()
         self._assembly = assemble(self.services, self._access, self.home)
         return self._assembly.app
+
+    def _make_certificates(self) -> Certificates | None:
+        server = self.settings.server
+        if self.settings.auth.certificate and server.tls_client_auth == "none":
+            raise StartError(
+                "auth.certificate: server.tls_client_auth has to ask clients for theirs"
+            )
+        return make_certificates(server, self.home.path)
 
     def _warn(self) -> None:
         server = self.settings.server
@@ -347,3 +366,10 @@ class Worker:
         """Run one of the server's own chains."""
         with bind(Context(services=self.services)):
             Chain(chain, type(value), self.services.part(Chains)).run(value)
+
+
+def _follow(certificates: Certificates) -> None:
+    """Use new certificates as soon as they are there."""
+    while True:
+        gevent.sleep(_CERTIFICATE_INTERVAL)
+        certificates.refresh()

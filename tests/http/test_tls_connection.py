@@ -51,7 +51,7 @@ def test_requests_under_tls(server_context, client_context):
         seen.append(request)
         return echo(request)
 
-    with serving(handler, tls=server_context) as server:
+    with serving(handler, tls=lambda: server_context) as server:
         assert server.url.startswith("https://")
         with TLSClient(server, client_context) as client:
             assert client.send(GET).answer().body == b"/"
@@ -69,7 +69,7 @@ def test_requests_under_tls(server_context, client_context):
 def test_large_bodies_under_tls(server_context, authority, tmp_path):
     body = os.urandom(3_000_000)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with serving(tls=server_context) as server:
+    with serving(tls=lambda: server_context) as server:
         answer = requests.post(
             f"https://localhost:{server.address[1]}",
             data=body,
@@ -87,7 +87,7 @@ def test_files_and_slow_readers_under_tls(server_context, client_context, tmp_pa
         return Response(FileBody(os.open(path, os.O_RDONLY), 10, 4_999_990))
 
     with (
-        serving(handler, tls=server_context) as server,
+        serving(handler, tls=lambda: server_context) as server,
         TLSClient(server, client_context) as client,
     ):
         client.send(GET)
@@ -110,7 +110,7 @@ def test_the_clients_certificate_is_told(authority, client_context):
         seen.append(request)
         return Response("ok")
 
-    with serving(handler, tls=context) as server:
+    with serving(handler, tls=lambda: context) as server:
         with TLSClient(server, with_certificate) as client:
             assert client.send(GET).answer().status == 200
         certificate = seen[0].certificate
@@ -124,7 +124,7 @@ def test_the_clients_certificate_is_told(authority, client_context):
 
 
 def test_a_handshake_has_to_come_in_time(server_context):
-    with serving(tls=server_context, limits={"header_time": 0.2}) as server:
+    with serving(tls=lambda: server_context, limits={"header_time": 0.2}) as server:
         with socket.create_connection(server.address, 5) as client:
             start = time.monotonic()
             assert client.recv(100) == b""
@@ -137,7 +137,7 @@ def test_an_idle_connection_after_its_handshake_has_the_idle_time(
 ):
     limits = {"header_time": 0.2, "keep_alive_idle": 0.6}
     with (
-        serving(tls=server_context, limits=limits) as server,
+        serving(tls=lambda: server_context, limits=limits) as server,
         TLSClient(server, client_context) as client,
     ):
         gevent.sleep(0.4)
@@ -145,9 +145,17 @@ def test_an_idle_connection_after_its_handshake_has_the_idle_time(
         assert client.is_closed()
 
 
+def test_who_asks_without_tls_is_told_so(server_context):
+    with serving(tls=lambda: server_context) as server, Client(server) as client:
+        answer = client.send(GET).answer()
+        assert answer.status == 400
+        assert b"https://" in answer.body
+        assert client.is_closed()
+
+
 @pytest.mark.parametrize("garbage", [GET, b"\x16\x03\x01\xff\xff" + b"x" * 100, b"x"])
 def test_what_is_no_handshake_harms_nobody(server_context, client_context, garbage):
-    with serving(tls=server_context) as server:
+    with serving(tls=lambda: server_context) as server:
         with Client(server) as client:
             client.send(garbage).end()
             client.read()
@@ -161,7 +169,9 @@ def test_a_client_that_vanishes_under_tls(server_context, client_context):
         while True:
             yield b"x" * 100_000
 
-    with serving(lambda request: Response(pieces()), tls=server_context) as server:
+    with serving(
+        lambda request: Response(pieces()), tls=lambda: server_context
+    ) as server:
         client = TLSClient(server, client_context)
         client.send(GET)
         client.read(100)

@@ -70,6 +70,15 @@ class Access:
         self._passwd = WatchedFile(config / "passwd", parse_accounts)
         self._accounts = Accounts(lambda: self._passwd.value)
         self._basic = BasicAuthenticator(self._accounts) if settings.basic else None
+        # Nothing more is judged here: TLS has verified what it shows.
+        self._by_certificate: list[Authenticator] = []
+        if settings.certificate:
+            # It imports the library for keys.
+            from toolserver.auth.certificate import CertificateAuthenticator
+
+            self._by_certificate.append(
+                CertificateAuthenticator(settings.certificate_name)
+            )
         self._began = time.time()
         self._signatures: SignatureAuthenticator | None = None
         self._failure = ""
@@ -177,7 +186,7 @@ class Access:
         own = [self._basic] if judges_basic and self._basic is not None else []
         # Signatures come first: no password is hashed for who lacks one.
         first = [self._signatures] if self._signatures is not None else []
-        self._chain = [*first, *own, *self._others]
+        self._chain = [*first, *own, *self._by_certificate, *self._others]
         self.is_active = bool(self._deny.value or self._allow.value or self._chain)
 
     def groups_of(self, client: str) -> frozenset[str]:

@@ -36,6 +36,7 @@ class Asked:
         given: The home as it was named on the command line, or None.
         url: Address of the server; None for that of the home.
         ca: File with the certificates of who is trusted; empty for the system's.
+        cert: File with the caller's certificate and its key.
         timeout: Seconds to wait for an answer.
         user: Name for Basic authentication.
         privkey: File with the caller's private key.
@@ -46,6 +47,7 @@ class Asked:
     given: str | None
     url: str | None
     ca: str
+    cert: str | None
     timeout: float
     user: str | None
     privkey: str | None
@@ -57,6 +59,9 @@ _OPTIONS = (
     click.option("--url", help="The server; by default that of the home."),
     click.option(
         "--ca", metavar="FILE", default="", help="Certificates to trust, as PEM."
+    ),
+    click.option(
+        "--cert", metavar="FILE", help="Your certificate with its key, as PEM."
     ),
     click.option(
         "--timeout",
@@ -104,7 +109,7 @@ def server_options(function: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
-_NAMES = ("url", "ca", "timeout", "user", "privkey", "pubkey", "localname")
+_NAMES = ("url", "ca", "cert", "timeout", "user", "privkey", "pubkey", "localname")
 
 
 @contextmanager
@@ -133,6 +138,7 @@ def asking(asked: Asked, protocol: Protocol = "JSONRPC") -> Iterator[RemoteTools
             # Who sees the failure decides whether to try again.
             retries=0,
             verify=asked.ca or True,
+            cert=asked.cert,
             # The way to this machine's own server leads over no proxy.
             proxies=None if asked.url else {},
         )

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["TLSConnection"]
 
 _PIECE = 65536
+_TEXT = b"this port speaks HTTP under TLS: ask for https://\n"
+#: For who asks without TLS.
+_PLAIN_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_TEXT), _TEXT)
+)
 
 
 class TLSConnection(Connection):
@@ -43,6 +49,7 @@ class TLSConnection(Connection):
 
     __slots__ = (
         "_asks_certificate",
+        "_certificate",
         "_has_ended",
         "_incoming",
         "_is_secure",
@@ -65,6 +72,7 @@ class TLSConnection(Connection):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._asks_certificate = context.verify_mode != ssl.CERT_NONE
+        self._certificate: Mapping[str, Any] | None = None
         self._is_secure = False
         self._has_ended = False
         # The handshake has the time of a head.
@@ -73,7 +81,9 @@ class TLSConnection(Connection):
     @property
     def certificate(self) -> Mapping[str, Any] | None:
         """The client's certificate, if it was asked for and given."""
-        return self._tls.getpeercert() if self._asks_certificate else None
+        if self._asks_certificate and self._certificate is None:
+            self._certificate = self._tls.getpeercert()
+        return self._certificate
 
     def _recv(self) -> bytes:
         if self._has_ended:
@@ -92,9 +102,12 @@ class TLSConnection(Connection):
             data = self._open()
         except ssl.SSLWantReadError:
             data = b""
-        except ssl.SSLError:
-            # The alert tells the client why.
-            super().post(self._outgoing.read())
+        except ssl.SSLError as error:
+            if not self._is_secure:
+                self._server.note_refused_handshake(self.peer, error)
+            # Who speaks no TLS could not read an alert, which tells others why.
+            speaks_http = not self._is_secure and error.reason == "HTTP_REQUEST"
+            super().post(_PLAIN_HTTP if speaks_http else self._outgoing.read())
             raise
         if self._writer is None:
             # Else it would land amid a record; the next one takes it along.

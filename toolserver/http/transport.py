@@ -44,6 +44,8 @@ _ACCEPTS, _ACCEPTS_SHARED = 64, 1
 _REFUSED = 100
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPT_PAUSE = 0.2
+#: Seconds between two lines of the log about refused handshakes.
+_HANDSHAKES_TOLD = 10.0
 #: Seconds between two looks at whether old requests have ended.
 _DRAIN_STEP = 0.02
 _READ = 1
@@ -67,7 +69,7 @@ class HTTPServer:
         on_reply: Told after each answer: request, status, bytes of the body, seconds.
         on_failure: Answers, with bytes, where the handler failed or gave an answer
             that cannot be sent; by default a sentence does.
-        tls: Certificate and key; turns TLS on.
+        tls: Gives the TLS context for a new connection; turns TLS on.
         exempt: Which peer addresses may open any number of connections.
 
     Attributes:
@@ -89,7 +91,7 @@ class HTTPServer:
         body_limit: Callable[[Request], int] | None = None,
         on_reply: Callable[[Request, int, int, float], None] | None = None,
         on_failure: Handler | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         exempt: Callable[[str], bool] = is_local,
     ) -> None:
         self.handler = handler
@@ -108,6 +110,8 @@ class HTTPServer:
         self.local: tuple[str, int] = ("", 0)
         self.clock = time.monotonic()
         self._tls = tls
+        self._refused_handshakes = 0
+        self._handshakes_told_at = 0.0
         self._exempt = exempt
         self._listener: _socket.socket | None = None
         self._is_unix = False
@@ -291,12 +295,33 @@ class HTTPServer:
         if self._tls is None:
             connection = Connection(self, sock, peer, port)
         else:
-            connection = TLSConnection(self, sock, peer, port, self._tls)
+            connection = TLSConnection(self, sock, peer, port, self._tls())
         self._connections.add(connection)
         if excess >= 0:
             connection.refuse(503, "too many connections", retry_after=1)
         elif count > limits.connections_per_address and not self._exempt(peer):
             connection.refuse(503, "too many connections from your address")
+
+    def note_refused_handshake(self, peer: str, error: ssl.SSLError) -> None:
+        """Tell the log why a client got no connection under TLS, now and then.
+
+        Args:
+            peer: Address of the client.
+            error: Why.
+        """
+        self._refused_handshakes += 1
+        if self.clock < self._handshakes_told_at + _HANDSHAKES_TOLD:
+            return
+        self._handshakes_told_at = self.clock
+        others = self._refused_handshakes - 1
+        reason = getattr(error, "verify_message", "") or error.reason or str(error)
+        log.warning(
+            "TLS: no connection for %s: %s%s",
+            peer or "unix",
+            reason,
+            f", and for {others} others before" if others else "",
+        )
+        self._refused_handshakes = 0
 
     def forget(self, connection: Connection) -> None:
         """Take note that a connection has been closed."""
