@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import gevent
@@ -109,6 +109,8 @@ class MemoryEngine:
         self._queues: dict[str, _Queue] = {}
         #: Queues with jobs of which none runs; the one that waits longest is first.
         self._idle: OrderedDict[str, None] = OrderedDict()
+        #: Where jobs are taken from by turns: what comes next is first.
+        self._sources = deque((self._next_beside, self._next_queued))
         self._running: dict[str, _Job] = {}
         self._leases: dict[str, float] = {}
         self._ends: list[_Place] = []
@@ -142,11 +144,11 @@ class MemoryEngine:
         """Take jobs that may run; see `Engine.claim`."""
         self._promote(now)
         found: list[Claim] = []
-        # By turns, so that neither kind waits for the end of the other.
-        sources = itertools.cycle((self._next_beside, self._next_queued))
         misses = 0
         while len(found) < count and misses < 2:
-            job = next(sources)()
+            # By turns, so that neither kind waits for the end of the other.
+            job = self._sources[0]()
+            self._sources.rotate()
             misses = misses + 1 if job is None else 0
             if job is not None:
                 found.append(self._start(job, runner, now))

@@ -113,6 +113,7 @@ class SQLiteEngine:
         self._write = self._writes.run
         self._read = self._reads.run
         self._last_queue = ""
+        self._is_queued_next = False
         self._count = 0
         self._counted = 0.0
         self._uncounted = 0
@@ -215,11 +216,13 @@ class SQLiteEngine:
             wanted = {"last": self._last_queue, "count": count}
             queued = base.execute(FIRST_OF_QUEUES, wanted).fetchall()
             found = []
-            for (number,) in _by_turns(beside, queued)[:count]:
+            kinds = (queued, beside) if self._is_queued_next else (beside, queued)
+            for (number,) in _by_turns(*kinds)[:count]:
                 row = base.execute(BEGIN_JOB, (runner, now, number)).fetchone()
                 record, arguments, attempts, tries = row
                 job = msgspec.structs.replace(_decode(record), arguments=arguments)
                 found.append(Claim(job, attempts, tries))
+                self._is_queued_next = job.queue is None
                 if job.queue is not None:
                     self._last_queue = job.queue
             if found:
