@@ -1,7 +1,9 @@
 """Jobs in the memory of one process: for tests, and for what may be lost.
 
 Each step costs at most the logarithm of the number of jobs. What left its place before
-its turn, by being cancelled, leaves a mark behind that is passed over later.
+its turn, by being cancelled, leaves a mark behind that is passed over later. Nothing
+that is kept for a job is looked at by the garbage collector, which would hold up all
+others for as long as many jobs take.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import gevent
+import msgspec
 
 from toolserver.errors import Overload
 from toolserver.jobs.engine import Progress
@@ -30,36 +33,30 @@ __all__ = ["MemoryEngine"]
 #: before others have their turn.
 _REMEMBERED, _FORGOTTEN = 100_000, 1000
 
-#: When something is due, and in which order of those due at once; and the job.
-_Place = tuple[float, int, "_Job"]
+#: When something is due, and the number of the job, which tells the order of those
+#: due at once.
+_Place = tuple[float, int]
 
 
-class _Job:
+class _Job(msgspec.Struct, gc=False):
     """A job and where it is in its life."""
 
-    __slots__ = (
-        *("attempts", "due", "error", "finished", "fraction", "is_cancelling"),
-        *("is_taken", "number", "record", "released", "result", "runner"),
-        *("started", "state", "text", "tries"),
-    )
-
-    def __init__(self, record: JobRecord, number: int) -> None:
-        self.record = record
-        self.number = number
-        self.due = record.due
-        self.state = JobState.WAITING
-        self.attempts = self.released = self.tries = 0
-        self.runner = self.text = ""
-        self.started: float | None = None
-        self.finished: float | None = None
-        self.fraction: float | None = None
-        self.is_cancelling = self.is_taken = False
-        self.result: bytes | None = None
-        self.error: bytes | None = None
-
-    def __lt__(self, other: _Job) -> bool:
-        # Asked where a place that was left behind is like another one.
-        return self.number < other.number
+    record: JobRecord
+    number: int
+    due: float
+    state: JobState = JobState.WAITING
+    attempts: int = 0
+    released: int = 0
+    tries: int = 0
+    runner: str = ""
+    started: float | None = None
+    finished: float | None = None
+    fraction: float | None = None
+    text: str = ""
+    is_cancelling: bool = False
+    is_taken: bool = False
+    result: bytes | None = None
+    error: bytes | None = None
 
     def status(self) -> JobStatus:
         """What is known of it."""
@@ -104,6 +101,7 @@ class MemoryEngine:
         self._max_stored = max_stored
         self._numbers = itertools.count()
         self._jobs: dict[str, _Job] = {}
+        self._numbered: dict[int, _Job] = {}
         self._later: list[_Place] = []
         self._beside: list[_Place] = []
         self._queues: dict[str, _Queue] = {}
@@ -134,8 +132,10 @@ class MemoryEngine:
             is_new = record.id not in self._jobs
             found.append(is_new)
             if is_new:
-                job = self._jobs[record.id] = _Job(record, next(self._numbers))
-                heapq.heappush(self._later, (job.due, job.number, job))
+                number = next(self._numbers)
+                job = _Job(record, number, record.due)
+                self._jobs[record.id] = self._numbered[number] = job
+                heapq.heappush(self._later, (job.due, number))
         return found
 
     def claim(
@@ -159,7 +159,7 @@ class MemoryEngine:
     def next_due(self, now: float) -> float | None:
         """When the next job becomes due; see `Engine.next_due`."""
         self._promote(now)
-        while self._later and not _stands(self._later[0]):
+        while self._later and self._waiting_at(self._later[0]) is None:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
@@ -268,7 +268,7 @@ class MemoryEngine:
         """Forget jobs whose time is over; see `Engine.purge`."""
         count = 0
         while self._ends and self._ends[0][0] <= now:
-            id_ = heapq.heappop(self._ends)[2].record.id
+            id_ = self._numbered.pop(heapq.heappop(self._ends)[1]).record.id
             del self._jobs[id_]
             self._expired[id_] = None
             if len(self._expired) > _REMEMBERED:
@@ -294,7 +294,7 @@ class MemoryEngine:
         for job in self._jobs.values():
             if job.state is JobState.WAITING:
                 job.due += later if job.record.follows_clock else 0.0
-                self._later.append((job.due, job.number, job))
+                self._later.append((job.due, job.number))
         heapq.heapify(self._later)
 
     def find(
@@ -329,24 +329,32 @@ class MemoryEngine:
         """Put the jobs that have become due where they are taken from."""
         while self._later and self._later[0][0] <= now:
             place = heapq.heappop(self._later)
-            if not _stands(place):
+            job = self._waiting_at(place)
+            if job is None:
                 continue
-            job, name = place[2], place[2].record.queue
+            name = job.record.queue
             if name is None:
                 heapq.heappush(self._beside, place)
                 continue
             queue = self._queues.get(name)
             if queue is None:
                 queue = self._queues[name] = _Queue()
-            heapq.heappush(queue.waiting, (-job.record.priority, job.number, job))
+            heapq.heappush(queue.waiting, (-job.record.priority, job.number))
             if queue.running is None:
                 self._idle.setdefault(name)
 
+    def _waiting_at(self, place: _Place) -> _Job | None:
+        """The job that waits in a place; None where it was cancelled or moved."""
+        job = self._numbered.get(place[1])
+        if job is None or job.state is not JobState.WAITING or job.due != place[0]:
+            return None
+        return job
+
     def _next_beside(self) -> _Job | None:
         while self._beside:
-            place = heapq.heappop(self._beside)
-            if _stands(place):
-                return place[2]
+            job = self._waiting_at(heapq.heappop(self._beside))
+            if job is not None:
+                return job
         return None
 
     def _next_queued(self) -> _Job | None:
@@ -354,8 +362,8 @@ class MemoryEngine:
             name, _ = self._idle.popitem(last=False)
             queue = self._queues[name]
             while queue.waiting:
-                job = heapq.heappop(queue.waiting)[2]
-                if job.state is JobState.WAITING:
+                job = self._numbered.get(heapq.heappop(queue.waiting)[1])
+                if job is not None and job.state is JobState.WAITING:
                     queue.running = job
                     return job
             del self._queues[name]
@@ -371,7 +379,7 @@ class MemoryEngine:
     def _give_back(self, job: _Job) -> None:
         self._leave(job)
         job.state = JobState.WAITING
-        heapq.heappush(self._later, (job.due, job.number, job))
+        heapq.heappush(self._later, (job.due, job.number))
 
     def _end(self, job: _Job, ending: Ending, now: float) -> None:
         self._leave(job)
@@ -380,7 +388,7 @@ class MemoryEngine:
         if job.record.keeps_result:
             job.result = ending.result
         end = now + job.record.result_ttl
-        heapq.heappush(self._ends, (end, job.number, job))
+        heapq.heappush(self._ends, (end, job.number))
 
     def _leave(self, job: _Job) -> None:
         """Let the next one of its queue run, if it was running."""
@@ -388,8 +396,3 @@ class MemoryEngine:
         if self._running.pop(job.record.id, None) is not None and name is not None:
             self._queues[name].running = None
             self._idle.setdefault(name)
-
-
-def _stands(place: _Place) -> bool:
-    """Whether a job still waits in a place; else it was cancelled or moved."""
-    return place[2].state is JobState.WAITING and place[2].due == place[0]

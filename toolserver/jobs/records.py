@@ -37,7 +37,9 @@ class JobState(StrEnum):
         return self not in (JobState.WAITING, JobState.RUNNING)
 
 
-class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JobRecord(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
+):
     """A job as it is put into a store; nothing of it changes later.
 
     Attributes:
@@ -85,7 +87,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     backoff: float = 2.0
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """The right to run a job, as long as the lease of its runner lasts.
 
     Attributes:
@@ -100,7 +102,7 @@ class Claim(msgspec.Struct, frozen=True):
     tries: int = 0
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Ending(msgspec.Struct, frozen=True, gc=False):
     """What becomes of a job that was run.
 
     Attributes:
