@@ -19,13 +19,22 @@ A server that was started with --contracts also checks what `greet` asks for and
 promises:
 
     curl 'localhost:4334/greeting/greet?who=%20'
+
+Work that nobody waits for; /jobs/<id> tells how far it is, and what came of it:
+
+    tsctl call greeting.prepare guests='[{"name": "Ann"}, {"name": "Bob"}]' pause=2
+    tsctl call greeting.remind name=Ann seconds=5
+    tsctl jobs
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from toolserver import (
     Call,
@@ -35,21 +44,25 @@ from toolserver import (
     StandardTool,
     call,
     ensure,
+    every,
     generator,
     hidden,
     html,
     on_error,
     parser,
+    progress,
     read_only,
     redirect,
     register,
     require,
     rest,
+    retry,
     validate,
 )
 from toolserver.errors import ApplicationError, InvalidParams
 
 Language = Literal["en", "de", "fr"]
+Pause = Annotated[float, Meta(ge=0, le=10)]
 
 _WORDS: dict[Language, str] = {"en": "Hello", "de": "Hallo", "fr": "Bonjour"}
 
@@ -135,6 +148,70 @@ class Greeting(StandardTool):
             guest.name: call("greeting.greet", guest.name, guest.language)
             for guest in guests
         }
+
+    # What goes on while its caller does something else: at once, one after the other,
+    # at a time, and again and again.
+
+    @read_only
+    def greet_at_once(self, guests: list[Guest], delay: Pause = 0.0) -> list[str]:
+        """Greet several guests, all at the same time.
+
+        Args:
+            guests: Who is greeted.
+            delay: Seconds that each greeting takes, which is what all of them take.
+
+        Returns:
+            The greetings in the order of the guests.
+
+        Raises:
+            Unwelcome: One of the names is not to be spoken.
+            RequireBroken: One of the names is blank, and contracts are checked.
+        """
+        jobs = [
+            self.spawn(self.greet, guest.name, guest.language, delay)
+            for guest in guests
+        ]
+        return [job.result() for job in jobs]
+
+    def prepare(self, guests: list[Guest], pause: Pause = 0.0) -> str:
+        """Prepare greetings, after those that others have asked for before.
+
+        Args:
+            guests: Who is greeted.
+            pause: Seconds to rest behind each greeting.
+
+        Returns:
+            The id of the job, whose result are the greetings by name.
+        """
+        return self.enqueue(0, self._prepare, guests, pause).id
+
+    @retry(times=2, backoff=1.0)
+    def _prepare(self, guests: list[Guest], pause: float) -> dict[str, str]:
+        greetings = {}
+        for number, guest in enumerate(guests, 1):
+            greetings[guest.name] = self.greet(guest.name, guest.language)
+            progress(number / len(guests), f"{guest.name} is greeted")
+            time.sleep(pause)
+        return greetings
+
+    def remind(
+        self, name: str, seconds: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
+    ) -> str:
+        """Greet somebody later.
+
+        Args:
+            name: Who is greeted.
+            seconds: How much later.
+
+        Returns:
+            The id of the job, whose result is the greeting.
+        """
+        later = timedelta(seconds=seconds)
+        return self.jobs(once=True).schedule(later, self.greet, name).id
+
+    @every("0 7 * * mon-fri", tz="Europe/Berlin")
+    def _good_morning(self) -> None:
+        self.log.info("%s!", self.greet("Berlin", "de"))
 
     @hidden
     def tidy_name(self, name: str) -> str:

@@ -1,13 +1,16 @@
 """The greeting example, as its callers use it."""
 
 import re
+import time
 import xmlrpc.client
 
 import pytest
 from gevent import subprocess
-from greeting import Greeting
+from greeting import Greeting, Unwelcome
 
 import toolserver.testing
+from toolserver import job
+from toolserver.errors import JobExpired
 
 PAGE = {"Accept": "text/html,*/*;q=0.8"}
 
@@ -54,6 +57,47 @@ def test_a_greeting_that_nobody_waits_for(server):
     assert job.result(timeout=10) == "Hello Ann!"
     assert greeting.greet.enqueue(5, "Bob").result(timeout=10) == "Hello Bob!"
     assert server.remote().job(job.id).status == "done"
+
+
+def test_guests_are_greeted_at_once(server):
+    guests = [{"name": name, "language": "de"} for name in ("Ann", "Bob", "Zoë")]
+    begun = time.monotonic()
+    found = server.call("greeting.greet_at_once", guests, delay=0.2)
+    assert found == ["Hallo Ann!", "Hallo Bob!", "Hallo Zoë!"]
+    assert time.monotonic() - begun < 0.6
+
+
+def test_greetings_are_prepared_one_list_after_the_other(server):
+    lists = [[{"name": "Ann"}, {"name": "Bob", "language": "fr"}], [{"name": "Zoë"}]]
+    ids = [server.call("greeting.prepare", guests) for guests in lists]
+    server.run_jobs()
+    found = [job(id).result(0) for id in ids]
+    assert found == [
+        {"Ann": "Hello Ann!", "Bob": "Bonjour Bob!"},
+        {"Zoë": "Hello Zoë!"},
+    ]
+    told = server.http.get(f"/jobs/{ids[0]}").json()
+    assert (told["fraction"], told["text"]) == (1.0, "Bob is greeted")
+    failed = job(server.call("greeting.prepare", [{"name": "Voldemort"}]))
+    server.run_jobs(advance=10)
+    with pytest.raises(Unwelcome, match="is not greeted here"):
+        failed.result(0)
+
+
+def test_who_is_reminded_is_greeted_later(server):
+    later = job(server.call("greeting.remind", "Ann", 60))
+    server.run_jobs(advance=59)
+    assert later.status == "waiting"
+    server.run_jobs(advance=1)
+    assert later.result(0) == "Hello Ann!"
+    with pytest.raises(JobExpired):
+        later.result(0)
+
+
+def test_berlin_is_greeted_in_the_morning(server, caplog):
+    with caplog.at_level("INFO"):
+        server.run_jobs(advance=7 * 24 * 3600)
+    assert caplog.text.count("Hallo Berlin!") == 5
 
 
 def test_its_own_path_leads_to_a_greeting(server):
