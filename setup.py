@@ -58,6 +58,7 @@ setup(
             "jsonschema>=4.26",
             "lxml>=6.1",
             "lxml-stubs>=0.5",
+            "mcp>=2.3",
             "mypy>=2.4",
             "psycopg[binary]>=3.3",
             "playwright>=1.60",

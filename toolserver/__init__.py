@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from toolserver.forms import UploadedFile
     from toolserver.guards import AuthenticatedTool, require_client, require_group
     from toolserver.jobs.handles import Job
-    from toolserver.jobs.scheduler import job, progress
+    from toolserver.jobs.progress import progress
+    from toolserver.jobs.scheduler import job
     from toolserver.locks import RLock
     from toolserver.marks import (
         destructive,
@@ -154,7 +155,8 @@ _MODULES = {
     ),
     "toolserver.forms": ("UploadedFile",),
     "toolserver.jobs.handles": ("Job",),
-    "toolserver.jobs.scheduler": ("job", "progress"),
+    "toolserver.jobs.progress": ("progress",),
+    "toolserver.jobs.scheduler": ("job",),
     "toolserver.locks": ("RLock",),
     "toolserver.markup.documents": ("xml",),
     "toolserver.markup.feeds": ("rss",),

@@ -22,6 +22,7 @@ from toolserver.protocols.xmlrpc import XMLRPC
 from toolserver.services import Services
 from toolserver.settings import Settings
 from toolserver.web.app import App
+from toolserver.web.callstreams import CallStreams
 from toolserver.web.gateway import Gateway, configured
 from toolserver.web.gateway import registered as applications
 from toolserver.web.hosts import HostCheck
@@ -88,6 +89,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
         origins=[origin_of(public)] if public else [],
         max_calls=settings.limits.batch,
         logs_calls=settings.log.rpc,
+        streams=CallStreams(services),
     )
     services.prefixes = rpc.prefixes
     rest = REST(registry, dispatcher, settings=settings)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyDone",
     "ApplicationError",
+    "CallCancelled",
     "CallTimeout",
     "Conflict",
     "DirectResponse",
@@ -226,6 +227,13 @@ class CallTimeout(ToolserverError):
     """The call ran past its deadline and was ended."""
 
     code = -32008
+    status = 503
+
+
+class CallCancelled(ToolserverError):
+    """The caller wanted the call ended, or has gone away."""
+
+    code = -32044
     status = 503
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from toolserver import __version__
 from toolserver.builtin.agentfiles import AgentFiles
+from toolserver.bus import Bus
 from toolserver.calls import Call
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.describe.agentcontent import block_of, contents_of
@@ -31,6 +32,7 @@ from toolserver.describe.agentresources import (
 from toolserver.describe.agents import describe_agent_tool
 from toolserver.entries import Target
 from toolserver.errors import InvalidParams, NotFound
+from toolserver.jobs.progress import CANCEL_CALL
 from toolserver.marks import expose, read_only
 from toolserver.media import Document, Media
 from toolserver.services import services
@@ -109,6 +111,16 @@ class MCPTool(InternalTool):
     def ping(self) -> dict[str, Any]:
         """Answer, with nothing."""
         return {}
+
+    @expose
+    def cancel(self, key: str) -> None:
+        """End a running call.
+
+        Args:
+            key: The session of the client and the id of its request, which nobody else
+                knows.
+        """
+        services().part(Bus).publish(CANCEL_CALL, key)
 
     @expose
     @read_only

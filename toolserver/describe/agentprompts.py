@@ -31,14 +31,13 @@ def describe_prompt(target: Target, name: str) -> dict[str, Any]:
         A Prompt object.
     """
     doc = parse_docstring(target.spec.doc)
-    arguments = []
+    arguments: list[dict[str, Any]] = []
     for parameter in target.spec.parameters:
-        found: dict[str, Any] = {"name": parameter.name}
-        text = doc.parameters.get(parameter.name)
-        if text:
-            found["description"] = text
+        told = doc.parameters.get(parameter.name) or str(parameter)
+        found = {"name": parameter.name, "description": told}
         arguments.append({**found, "required": parameter.required})
     text = "\n\n".join(filter(None, (doc.summary, doc.text)))
+    text = text or f"{target.spec.name.replace('_', ' ').capitalize()}."
     return {"name": name, "description": text, "arguments": arguments}
 
 

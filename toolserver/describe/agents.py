@@ -45,7 +45,8 @@ def describe_agent_tool(target: Target, name: str) -> dict[str, Any]:
     """
     spec = target.spec
     doc = parse_docstring(spec.doc)
-    found: dict[str, Any] = {"name": name, "description": _description(spec, doc)}
+    text = _description(spec, doc) or f"{_title(spec)}."
+    found: dict[str, Any] = {"name": name, "description": text}
     schemas = Schemas()
     found["inputSchema"] = schemas.complete(schemas.arguments(spec))
     if tells_result(spec):
@@ -90,9 +91,13 @@ def _output(type_: Type, doc: DocString) -> dict[str, Any]:
     )
 
 
+def _title(spec: MethodSpec) -> str:
+    return spec.name.replace("_", " ").strip().capitalize() or spec.name
+
+
 def _annotations(spec: MethodSpec) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "title": spec.name.replace("_", " ").strip().capitalize() or spec.name,
+        "title": _title(spec),
         "readOnlyHint": spec.is_read_only,
     }
     if not spec.is_read_only:

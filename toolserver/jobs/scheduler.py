@@ -64,7 +64,7 @@ from toolserver.services import Services, services
 from toolserver.settings import JobSettings
 from toolserver.tools import Tool
 
-__all__ = ["Identities", "Scheduler", "job", "progress"]
+__all__ = ["Identities", "Scheduler", "job"]
 
 log = logging.getLogger("toolserver.jobs")
 
@@ -656,21 +656,3 @@ def job(id: str) -> Job[Any]:
         JobExpired: It has ended and was forgotten.
     """
     return services().part(Scheduler).find(id)
-
-
-@in_loop
-def progress(fraction: float, text: str = "") -> None:
-    """Tell how much of the running job is done; outside of a job nobody hears it.
-
-    Args:
-        fraction: How much, from 0 to 1.
-        text: What it is doing.
-
-    Raises:
-        ValueError: The fraction is out of range.
-    """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction: got {fraction!r}, expected 0 to 1")
-    job = running_job()
-    if job is not None:
-        job.tell(float(fraction), str(text)[:1000])

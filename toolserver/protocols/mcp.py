@@ -12,6 +12,7 @@ Spec: https://modelcontextprotocol.io/specification/2026-07-28
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,8 +80,8 @@ _BAD_REQUESTS = (
     UnsupportedVersion,
 )
 _CALL = "tools/call"
-#: Where a request notes its revision, and that it is a batch.
-_VERSION, _BATCH = "mcp.version", "mcp.batch"
+#: Where a request notes its revision, that it is a batch, and its progress token.
+_VERSION, _BATCH, _PROGRESS = "mcp.version", "mcp.batch", "mcp.progress"
 
 
 class MCP:
@@ -159,7 +160,38 @@ class MCP:
             return b"[" + b",".join(answers) + b"]"
         (answer,) = answers
         status = self._status(request, outcomes[0])
-        return Response(answer, status=status, content_type=self.content_type)
+        response = Response(answer, status=status, content_type=self.content_type)
+        if outcomes[0].call.id and outcomes[0].call.id[1] == "initialize":
+            # Nothing is kept under it: it tells requests of one client from those of
+            # others, for when it cancels one.
+            response.headers.append(("Mcp-Session-Id", secrets.token_hex(16)))
+        return response
+
+    def stream_key(self, request: Request, call: Call) -> str | None:
+        """By what a caller may ask for the end of a call; see `StreamingProtocol`."""
+        if call.error is not None or not call.id or call.id[1] != _CALL:
+            return None
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            return None
+        session = request.headers.get("mcp-session-id", "")
+        return f"{session}:{call.id[0]}" if session else ""
+
+    def encode_progress(
+        self, request: Request, call: Call, fraction: float, text: str
+    ) -> str | None:
+        """What is told of progress; see `StreamingProtocol`."""
+        token = request.notes.get(_PROGRESS)
+        if type(token) not in (str, int):
+            return None
+        params = {"progressToken": token, "progress": fraction, "total": 1.0}
+        if text:
+            params["message"] = text
+        told = {
+            "jsonrpc": "2.0",
+            "method": "notifications/progress",
+            "params": params,
+        }
+        return strictjson.encode(told).decode()
 
     def _read(self, request: Request, message: Any, *, stateless: bool) -> Call:
         if type(message) is not dict:
@@ -173,8 +205,7 @@ class MCP:
         if type(name) is not str:
             return _invalid("method: expected a string")
         if "id" not in message:
-            # All notifications are taken; a client that cancels hangs up.
-            return Call("", notify=True, error=InvalidRequest("a notification"))
+            return self._notification(request, name, message.get("params"))
         if type(id_) not in (str, int):
             return _invalid("id: expected a string or a whole number")
         params = message.get("params")
@@ -185,10 +216,22 @@ class MCP:
         try:
             if stateless:
                 check_stateless(request, message)
+            meta = params.get("_meta")
+            if type(meta) is dict:
+                request.notes[_PROGRESS] = meta.get("progressToken")
             dotted = request.notes[_VERSION] not in HANDSHAKE[:-1]
             return self._call(name, id_, params, stateless, dotted)
         except ToolserverError as error:
             return Call("", id=(id_, name), error=error)
+
+    def _notification(self, request: Request, name: str, params: Any) -> Call:
+        session = request.headers.get("mcp-session-id", "")
+        if name == "notifications/cancelled" and session and type(params) is dict:
+            # A client of a stateless revision hangs up instead.
+            key = f"{session}:{params.get('requestId')}"
+            return Call(f"{self._namespace}.cancel", (key,), notify=True)
+        # All others are taken, and tell nothing that would matter here.
+        return Call("", notify=True, error=InvalidRequest("a notification"))
 
     def _call(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from toolserver.batches import claim_calls, in_turns
@@ -14,6 +14,7 @@ from toolserver.dispatcher import Dispatcher
 from toolserver.errors import Forbidden, ToolserverError
 from toolserver.message import Request, Response
 from toolserver.protocols.base import RPCProtocol
+from toolserver.web.callstreams import CallStreams, StreamingProtocol
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 from toolserver.web.origins import foreign_origin
 
@@ -37,6 +38,7 @@ class RPC:
         origins: Origins of the server besides the one that is asked.
         max_calls: How many calls one request may make.
         logs_calls: Whether each call and its outcome are logged.
+        streams: Makes calls whose callers may hear of their progress.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RPC:
         origins: Iterable[str] = (),
         max_calls: int,
         logs_calls: bool = False,
+        streams: CallStreams | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._codecs = {
@@ -63,6 +66,12 @@ class RPC:
         self._origins = frozenset(origins)
         self._max_calls = max_calls
         self._logs_calls = logs_calls
+        self._streams = streams
+        self._streaming = {
+            prefix: codec
+            for prefix, codec in self._codecs.items()
+            if isinstance(codec, StreamingProtocol)
+        }
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -117,6 +126,16 @@ class RPC:
                     call.name = f"{namespace}.{call.name}"
         if origin is not None:
             return self._answer_shared(codec, request, calls, origin)
+        if prefix in self._streaming and self._streams is not None and len(calls) == 1:
+            streamed = self._streams.answer(
+                self._streaming[prefix],
+                request,
+                calls[0],
+                self._maker,
+                lambda outcomes: self._encode(codec, request, outcomes),
+            )
+            if streamed is not None:
+                return streamed
         return self._encode(codec, request, self._make(calls))
 
     def _describe(
@@ -161,8 +180,12 @@ class RPC:
             return answer
         return share(request, min(sharing, key=lambda cors: cors.credentials), answer)
 
+    @property
+    def _maker(self) -> Callable[[Call], Outcome]:
+        return self._log_call if self._logs_calls else self._dispatcher.call
+
     def _make(self, calls: list[Call]) -> list[Outcome]:
-        make = self._log_call if self._logs_calls else self._dispatcher.call
+        make = self._maker
         if len(calls) < 2:
             return [make(call) for call in calls]
         try:
