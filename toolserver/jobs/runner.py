@@ -161,6 +161,7 @@ class Runner:
         self._wake = Event()
         self._is_idle = Event()
         self._is_empty = Event()
+        self._is_full = self._is_looking = False
         self._is_beating = False
         self._progress: dict[str, Progress] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
@@ -178,7 +179,7 @@ class Runner:
         if self._engine.is_shared:
             _start_native_thread(self._beat, ())
         self._unsubscribes = [
-            self._bus.subscribe(READY, lambda _: self.wake()),
+            self._bus.subscribe(READY, self._ready_told),
             self._bus.subscribe(CANCEL, self._cancel_told),
         ]
         self._greenlets = [gevent.spawn(self._claim), gevent.spawn(self._look_after)]
@@ -258,7 +259,10 @@ class Runner:
             self._running.pop(job.id, None)
             if not self._running:
                 self._is_empty.set()
-            self.wake()
+            if self._is_full:
+                self.wake()
+            else:
+                self._look_idle()
 
     def _finish(self, run: Run, ending: Ending) -> bool:
         """Store the end of a job; whether it was still this runner's."""
@@ -271,7 +275,10 @@ class Runner:
                 if told is not None:
                     lease = now + self._settings.lease_timeout
                     self._engine.beat(self.name, {job.id: told}, lease=lease)
-                if self._engine.finish({job.id: (run.claim.attempt, ending)}, now=now):
+                endings = {job.id: (run.claim.attempt, ending)}
+                # The next job of its queue is asked for together with its end.
+                self.wake()
+                if self._engine.finish(endings, now=now):
                     return True
                 log.warning("job %s: had been given to another process", job.id)
                 return False
@@ -288,20 +295,22 @@ class Runner:
     def _claim(self) -> None:
         while True:
             self._wake.clear()
+            self._is_looking = True
             pause = _LOOK_SHARED if self._has_peers else _LOOK_ALONE
             try:
                 pause = min(pause, self._claim_some())
             except Exception:
                 log.exception("jobs cannot be claimed; tried again in %g s", pause)
-            if not self._running and not self._wake.is_set():
-                self._is_idle.set()
+            self._is_looking = False
             if pause > 0:
+                self._look_idle()
                 self._wake.wait(pause)
 
     def _claim_some(self) -> float:
         """Begin what may run; for how many seconds there is nothing more to do."""
         now = self._clock.now()
         room = self.pool.room
+        self._is_full = not room
         if room:
             lease = now + self._settings.lease_timeout
             claims = self._engine.claim(self.name, room, now=now, lease=lease)
@@ -395,6 +404,16 @@ class Runner:
             self._clock.shifted += parted
             self._engine.shift(self._clock.shifted)
             self._on_clock_set()
+            self.wake()
+
+    def _look_idle(self) -> None:
+        is_looking = self._is_looking or self._wake.is_set()
+        if not self._running and not is_looking:
+            self._is_idle.set()
+
+    def _ready_told(self, teller: str) -> None:
+        # What this process has put in was looked for at once.
+        if teller != self.name:
             self.wake()
 
     def _cancel_told(self, id: str) -> None:
