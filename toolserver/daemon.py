@@ -27,6 +27,7 @@ from toolserver.pidfile import State, find_server, is_same, make_state
 __all__ = [
     "Stopped",
     "check",
+    "ending",
     "reload",
     "server_command",
     "server_environment",
@@ -95,7 +96,7 @@ def check(home: Home, arguments: Sequence[str] = ()) -> None:
         if not text.startswith("Error: "):
             # It did not even come to its own words: the last ones say most.
             last = text.rpartition("\n")[2]
-            raise StartError(f"cannot be loaded ({_ending(trial.returncode)}): {last}")
+            raise StartError(f"cannot be loaded ({ending(trial.returncode)}): {last}")
         raise StartError(text.removeprefix("Error: "))
 
 
@@ -154,7 +155,7 @@ def start(home: Home, arguments: Sequence[str] = ()) -> State:
         raise StartError(told["error"])
     if "pid" not in told:
         raise StartError(
-            f"the server ended before it was ready ({_ending(process.wait())}); "
+            f"the server ended before it was ready ({ending(process.wait())}); "
             f"see {error_log}:{_tail(error_log, begin)}"
         )
     # It goes on without us: nobody has to wait for it.
@@ -186,7 +187,12 @@ def _read_report(reader: int, timeout: float) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a process has ended, in words.
+
+    Args:
+        code: Its exit code; below zero the signal that has ended it.
+    """
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -236,8 +242,10 @@ def reload(home: Home, *, timeout: float | None = None) -> State | None:
     before = find_server(home)
     if before is None:
         return None
-    if before.phase != "running":
+    if before.phase not in ("running", "reloading"):
         raise StartError(f"the server is {before.phase} (pid {before.pid})")
+    # What is being loaded already may be older than what is asked for.
+    reloads = before.reloads + (2 if before.phase == "reloading" else 1)
     _signal(home, before.pid, signal.SIGHUP)
     patience = START_S + before.stop_timeout if timeout is None else timeout
     deadline = time.monotonic() + patience
@@ -245,11 +253,9 @@ def reload(home: Home, *, timeout: float | None = None) -> State | None:
         found = find_server(home)
         if found is None or found.pid != before.pid:
             raise StartError(f"the server has ended; see {home.log / 'error.log'}")
-        if found.reloads > before.reloads and found.phase == "running":
+        if found.reloads >= reloads and found.phase == "running":
             if found.reload_error:
-                raise StartError(
-                    f"{found.reload_error}; the old code goes on serving"
-                )
+                raise StartError(f"{found.reload_error}; the old code goes on serving")
             return found
         time.sleep(_STEP_S)
     raise StartError(

@@ -20,7 +20,14 @@ from typing import Any
 from toolserver.errors import StartError
 from toolserver.home import Home
 
-__all__ = ["PidFile", "State", "WorkerState", "find_server", "write_state"]
+__all__ = [
+    "PidFile",
+    "State",
+    "WorkerState",
+    "find_server",
+    "has_orphans",
+    "write_state",
+]
 
 #: Seconds for which the file may be locked by nobody that is known: long enough for
 #: a process that only looks, or that is about to write its pid.
@@ -49,7 +56,7 @@ class State:
 
     Attributes:
         pid: Its process.
-        phase: ``"starting"``, ``"running"`` or ``"stopping"``.
+        phase: ``"starting"``, ``"running"``, ``"reloading"`` or ``"stopping"``.
         url: Its address, once it is known.
         urls: Labels and addresses of what it serves.
         started: When it started to serve, seconds since 1970.
@@ -166,6 +173,22 @@ def find_server(home: Home) -> State | None:
         if time.monotonic() > deadline:
             raise StartError(_unclear(path))
         time.sleep(_STEP_S)
+
+
+def has_orphans(home: Home) -> bool:
+    """Whether workers of the last server may run on without it, as it was killed.
+
+    Called by the next server, before it tells anything of itself.
+
+    Args:
+        home: The home.
+    """
+    try:
+        last = make_state(json.loads(_state_path(home).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    # A pid may have become another process's, of which nothing is wanted here.
+    return any(_start_time(worker.pid) for worker in last.workers)
 
 
 def is_same(home: Home, pid: int) -> bool:

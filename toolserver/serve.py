@@ -18,8 +18,9 @@ from collections.abc import Sequence
 
 from toolserver.errors import StartError
 from toolserver.processes.common import ServerProcess
-from toolserver.processes.main import MainProcess
-from toolserver.processes.worker import WorkerProcess
+from toolserver.processes.leader import Leader
+from toolserver.processes.main import MainProcess, ServerClass
+from toolserver.settings import ServerSettings
 from toolserver.switches import SET, SWITCHES
 
 __all__ = ["main"]
@@ -34,12 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser().parse_args(argv)
-    process: ServerProcess
-    if options.worker is not None:
-        process = WorkerProcess(options)
-    else:
-        process = MainProcess(options)
+    process = _make_process(_parser().parse_args(argv))
     try:
         process.run()
     except StartError as error:
@@ -48,6 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return process.fail(f"{where}{error.strerror or error}")
     return 0
+
+
+def _make_process(options: argparse.Namespace) -> ServerProcess:
+    # What answers requests is imported where it is needed: a master stays small.
+    if options.worker is not None:
+        from toolserver.processes.worker import WorkerProcess
+
+        return WorkerProcess(options)
+    if options.check:
+        from toolserver.processes.trial import TrialProcess
+
+        return TrialProcess(options)
+    return MainProcess(options, _choose)
+
+
+def _choose(settings: ServerSettings) -> ServerClass:
+    if settings.workers > 1:
+        return Leader
+    from toolserver.processes.alone import Alone
+
+    return Alone
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reload", action="store_true", help="watch the files")
     parser.add_argument("--check", action="store_true", help="load all, then end")
     # How the processes of a server speak to each other.
-    parser.add_argument("--detached", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
-    for name in ("--lock-fd", "--listen-fd", "--hub-fd", "--worker"):
+    for flag in ("--detached", "--first"):
+        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
+    for name in ("--ready-fd", "--lock-fd", "--listen-fd", "--hub-fd", "--worker"):
         parser.add_argument(name, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--reloads", type=int, default=0, help=argparse.SUPPRESS)
     return parser

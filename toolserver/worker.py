@@ -66,6 +66,7 @@ class Worker:
         listener: The listening socket that was inherited; by default one is opened as
             the settings say.
         shares_listener: Whether other processes accept from it, too.
+        tells_start: Whether it is the one to tell that the server has started.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Worker:
         link: Link | None = None,
         listener: socket.socket | None = None,
         shares_listener: bool = True,
+        tells_start: bool = True,
     ) -> None:
         self.settings = settings
         self.home = home
@@ -94,6 +96,7 @@ class Worker:
         self.services = Services(self.registry, self.dispatcher, settings, home)
         self._listener = listener
         self._shares_listener = shares_listener
+        self._tells_start = tells_start
         self._link = link
         if link is not None:
             join(self.services, link)
@@ -199,7 +202,8 @@ class Worker:
         if self.settings.server.loop_block_warn:
             self._watchdog = Watchdog(self.settings.server.loop_block_warn)
             self._watchdog.start()
-        self._tell("system.server.start", self.url)
+        if self._tells_start:
+            self._tell("system.server.start", self.url)
 
     def open(self) -> App:
         """Load the tools and run their hooks, for another server to bring requests.
@@ -277,11 +281,21 @@ class Worker:
         )
         return reloader.reload(name, known)
 
-    def stop(self, timeout: float | None = None) -> None:
+    def retire(self, patience: float) -> None:
+        """Leave new requests and jobs to another process, before `stop`.
+
+        Args:
+            patience: Seconds that clients get to go to the other one.
+        """
+        self.jobs.hold()
+        self.http.retire(patience)
+
+    def stop(self, timeout: float | None = None, *, tells_stop: bool = True) -> None:
         """Close the port, let running calls end, and run the tools' hooks.
 
         Args:
             timeout: Seconds that running calls get; by default as configured.
+            tells_stop: Whether it is the one to tell that the server stops.
         """
         if timeout is None:
             timeout = self.settings.server.stop_timeout
@@ -289,7 +303,7 @@ class Worker:
         universe = self.services.part(Universe)
         self.jobs.hold()
         if self._http is not None:
-            if self._has_started:
+            if self._has_started and tells_stop:
                 self._tell("system.server.stop", self.url)
             # Calls that wait for a tuple would hold up the end until the time-out,
             # and so would who waits for events.

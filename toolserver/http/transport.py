@@ -355,6 +355,21 @@ class HTTPServer:
         ):
             gevent.sleep(_DRAIN_STEP)
 
+    def retire(self, patience: float) -> None:
+        """Accept no more, as another process does, and have clients go to it.
+
+        Each answer is the last one of its connection. Who has just connected, or uses
+        a connection all the time, may be sending at this moment, and is answered, too.
+
+        Args:
+            patience: Seconds that they get.
+        """
+        self.stopping = True
+        self._close_listener()
+        self._is_empty.clear()
+        if self._connections:
+            self._is_empty.wait(patience)
+
     def stop(self, timeout: float) -> None:
         """Close the port, let running requests end, then cut what remains.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import gevent
 
@@ -12,11 +11,10 @@ from toolserver.configuration import Configuration
 from toolserver.errors import StartError
 from toolserver.logs import Logs
 from toolserver.processes.common import log
+from toolserver.processes.main import MainProcess
+from toolserver.processes.making import make_worker
 from toolserver.reloader import Watch
 from toolserver.worker import Worker
-
-if TYPE_CHECKING:
-    from toolserver.processes.main import MainProcess
 
 __all__ = ["Alone"]
 
@@ -42,8 +40,12 @@ class Alone:
         process = self._process
         # The process keeps its own, for the case that it executes itself anew.
         listener = socket.socket(fileno=socket.dup(process.listener.fileno()))
-        worker = process.make_worker(
-            self._configuration, logs, listener=listener, shares_listener=False
+        worker = make_worker(
+            process,
+            self._configuration,
+            logs,
+            listener=listener,
+            shares_listener=False,
         )
         # It looks before the code is loaded, so that no change is missed.
         watch = self._watch(worker) if process.watches_files else None
@@ -64,8 +66,8 @@ class Alone:
         self._wait()
         if watching is not None:
             watching.kill()
-        process.tell(phase="stopping")
         if process.stopping.is_set():
+            process.tell(phase="stopping")
             process.close_listener()
         worker.stop()
         log.info("stopped")
@@ -77,6 +79,7 @@ class Alone:
             process.woken.wait()
             process.woken.clear()
             if process.is_reload_asked and not process.stopping.is_set():
+                process.begin_reload()
                 try:
                     process.check()
                 except StartError as error:

@@ -23,7 +23,6 @@ from toolserver.http.descriptors import raise_bound
 from toolserver.linewriter import reopen_all
 from toolserver.logs import Logs
 from toolserver.switches import SET, SWITCHES, Given
-from toolserver.worker import Worker
 
 __all__ = ["ServerProcess", "log"]
 
@@ -75,25 +74,6 @@ class ServerProcess:
         """
         return load(
             self.home.settings_file, environment=os.environ, switches=self.given
-        )
-
-    def make_worker(
-        self, configuration: Configuration, logs: Logs | None = None, **options: Any
-    ) -> Worker:
-        """Make what answers requests in this process.
-
-        Args:
-            configuration: The configuration.
-            logs: Where requests are logged; None for nowhere.
-            **options: Further arguments of `Worker`.
-        """
-        access = logs.access if logs is not None else None
-        return Worker(
-            configuration.settings,
-            self.home,
-            configuration=configuration,
-            access_log=access.write if access is not None else None,
-            **options,
         )
 
     @contextmanager

@@ -6,24 +6,26 @@ It runs no tool and reads no request, so there is little that could end it.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 import gevent
 
 from toolserver.configuration import Configuration
 from toolserver.errors import StartError
+from toolserver.handover import Result
 from toolserver.logs import Logs
 from toolserver.processes.common import log
+from toolserver.processes.main import MainProcess
 from toolserver.processes.supervisor import Ready, Supervisor
 from toolserver.reloader import Watch
 from toolserver.settings import ServerSettings
 from toolserver.switches import arguments
 
-if TYPE_CHECKING:
-    from toolserver.processes.main import MainProcess
-
 __all__ = ["Leader"]
+
+T = TypeVar("T")
 
 
 class Leader:
@@ -51,45 +53,75 @@ class Leader:
 
         Args:
             logs: The logs.
+
+        Raises:
+            StartError: A worker cannot start; says why, in its words.
         """
         process, supervisor = self._process, self._supervisor
-        process.catch_signals(logs)
-        process.on_signal(signal.SIGUSR1, self._reopen_logs)
-        process.cut_off = supervisor.kill  # type: ignore[method-assign]  # its duty here
-        ready = supervisor.start(self._settings.workers)
-        workers = supervisor.workers
-        process.announce(ready.url, ready.urls, self._settings, workers=workers)
-        watching = None
-        if process.watches_files:
-            watching = gevent.spawn(self._follow, ready)
+        process.catch_signals(logs, reopen=self._reopen_logs, cut_off=supervisor.kill)
         try:
-            self._wait()
+            self._lead()
         finally:
-            if watching is not None:
-                watching.kill()
             process.tell(phase="stopping")
+            # Who connects from now on is told so, and does not wait in vain.
             process.close_listener()
             supervisor.stop()
             log.info("stopped")
 
-    def _wait(self) -> None:
-        process = self._process
+    def _lead(self) -> None:
+        process, supervisor = self._process, self._supervisor
+        ready = self._unless_stopped(lambda: supervisor.start(self._settings.workers))
+        if ready is None:
+            return
+        process.announce(
+            ready.url, ready.urls, self._settings, workers=supervisor.workers
+        )
+        watching = None
+        if process.watches_files:
+            watching = gevent.spawn(self._follow, ready)
         while not process.stopping.is_set():
             process.woken.wait()
             process.woken.clear()
-            if process.is_reload_asked and not process.stopping.is_set():
-                self._reload()
+            if process.is_reload_asked:
+                self._unless_stopped(self._reload)
+        if watching is not None:
+            watching.kill()
+
+    def _unless_stopped(self, work: Callable[[], T]) -> T | None:
+        """Do what takes its time; break it off when the server is told to stop.
+
+        Args:
+            work: What is done.
+
+        Returns:
+            What it returns, or None where it was broken off.
+        """
+        task = gevent.spawn(Result, work)
+        reasons: list[Any] = [task, self._process.stopping]
+        gevent.wait(reasons, count=1)
+        if not task.ready():
+            task.kill()
+            return None
+        result: Result[T] = task.get()
+        return result.get()
 
     def _reload(self) -> None:
+        process, supervisor = self._process, self._supervisor
         log.info("replacing the workers by new ones")
+        process.begin_reload()
         try:
             settings = self._read_settings()
-            ready = self._supervisor.reload(settings.workers)
+            ready = supervisor.reload(
+                settings.workers, stop_timeout=settings.stop_timeout
+            )
         except StartError as error:
-            self._process.tell_reloaded(str(error))
+            process.tell_reloaded(str(error))
         else:
-            self._process.tell_reloaded(
-                url=ready.url, urls=ready.urls, workers=self._supervisor.workers
+            process.tell_reloaded(
+                url=ready.url,
+                urls=ready.urls,
+                workers=supervisor.workers,
+                stop_timeout=settings.stop_timeout,
             )
 
     def _read_settings(self) -> ServerSettings:
@@ -99,6 +131,11 @@ class Leader:
                 "server.workers: a server of several processes becomes one of a single "
                 "process by 'tsctl restart'"
             )
+        if not self._process.fits(settings):
+            raise StartError(
+                "server.port and server.unix_socket: another place to listen on is "
+                "taken by 'tsctl restart'"
+            )
         return settings
 
     def _tell_workers(self) -> None:
@@ -106,7 +143,7 @@ class Leader:
 
     def _reopen_logs(self) -> None:
         self._process.reopen_logs()
-        self._supervisor.signal(signal.SIGUSR1)
+        self._supervisor.broadcast(signal.SIGUSR1)
 
     def _follow(self, ready: Ready) -> None:
         """Replace the workers whenever a file has changed."""

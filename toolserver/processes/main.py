@@ -13,23 +13,37 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from typing import Protocol
 
+import gevent
 from gevent.event import Event
 
 import toolserver
+from toolserver.configuration import Configuration
 from toolserver.daemon import check, server_command
 from toolserver.errors import StartError
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.logs import Logs
-from toolserver.pidfile import PidFile, State, find_server, write_state
+from toolserver.pidfile import PidFile, State, has_orphans, write_state
 from toolserver.processes.common import ServerProcess, log
 from toolserver.settings import ServerSettings
 from toolserver.switches import arguments
 
-__all__ = ["MainProcess"]
+__all__ = ["MainProcess", "ServerClass"]
+
+#: Seconds that the workers of a server which was killed get to leave its port.
+_ORPHANS_S = 5.0
+_STEP_S = 0.05
+
+
+class Serving(Protocol):
+    """What serves in a process."""
+
+    def serve(self, logs: Logs) -> None:
+        """Serve until there is a reason to end."""
 
 
 class MainProcess(ServerProcess):
@@ -37,6 +51,7 @@ class MainProcess(ServerProcess):
 
     Args:
         options: The arguments of the process.
+        choose: Tells what serves by some settings: answers by itself, or leads others.
 
     Attributes:
         woken: Set when there is something to do: to stop, or to load all anew.
@@ -44,9 +59,13 @@ class MainProcess(ServerProcess):
         is_anew: Whether the process shall execute itself anew when it has ended.
     """
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        choose: Callable[[ServerSettings], ServerClass],
+    ) -> None:
         super().__init__(options)
-        self._only_checks: bool = options.check
+        self._choose = choose
         self._lock_fd: int | None = options.lock_fd
         self._listener: socket.socket | None = None
         self._unix: tuple[str, int] | None = None
@@ -56,27 +75,22 @@ class MainProcess(ServerProcess):
         self.is_anew = False
 
     def run(self) -> None:
-        """Serve, or only check, as asked."""
+        """Serve until a signal ends the process.
+
+        Raises:
+            StartError: What keeps the server from starting.
+        """
         self.home.prepare()
         configuration = self.load()
         settings = configuration.settings.server
-        if self._only_checks:
-            self.make_worker(configuration).check()
-            self._check_port(settings)
-            return
+        make_server = self._choose(settings)
         lock = PidFile(self.home, self._lock_fd)
+        may_be_left = has_orphans(self.home)
         write_state(self.home, self._state)
         with self.logging(configuration) as logs:
             # A second server that is started by mistake does no harm to the tools.
-            self._open_listener(settings)
-            if settings.workers > 1:
-                from toolserver.processes.leader import Leader
-
-                Leader(self, configuration).serve(logs)
-            else:
-                from toolserver.processes.alone import Alone
-
-                Alone(self, configuration).serve(logs)
+            self._take_port(settings, may_be_left)
+            make_server(self, configuration).serve(logs)
         if self.is_anew and not self.stopping.is_set():
             self._execute_anew(lock)
 
@@ -104,15 +118,32 @@ class MainProcess(ServerProcess):
             if self._unix is not None:
                 remove_unix_socket(*self._unix)
 
-    def catch_signals(self, logs: Logs) -> None:
+    def catch_signals(
+        self,
+        logs: Logs,
+        *,
+        reopen: Callable[[], object] | None = None,
+        cut_off: Callable[[], object] = lambda: None,
+    ) -> None:
         """Have signals stop the process, reopen its logs, or load all anew.
 
         Args:
             logs: The logs, for one who is impatient.
+            reopen: Opens the logs anew; by default those of this process.
+            cut_off: Ends what else belongs to the server without ado.
         """
+
+        def interrupt() -> None:
+            if self.stopping.is_set():
+                log.warning("interrupted again: running calls and hooks are cut off")
+                cut_off()
+                logs.close()
+                os._exit(1)
+            self.stop()
+
         self.on_signal(signal.SIGTERM, self.stop)
-        self.on_signal(signal.SIGINT, lambda: self._interrupt(logs))
-        self.on_signal(signal.SIGUSR1, self.reopen_logs)
+        self.on_signal(signal.SIGINT, interrupt)
+        self.on_signal(signal.SIGUSR1, reopen or self.reopen_logs)
         # Without a terminal it means to load everything anew; else it was closed.
         self.on_signal(signal.SIGHUP, self.reload if self._is_daemon() else self.stop)
 
@@ -125,9 +156,6 @@ class MainProcess(ServerProcess):
         """Load everything anew, if the new code can be loaded."""
         self.is_reload_asked = True
         self.woken.set()
-
-    def cut_off(self) -> None:
-        """End what else belongs to the server without ado."""
 
     def check(self) -> None:
         """Try in another process whether everything can be loaded.
@@ -182,6 +210,12 @@ class MainProcess(ServerProcess):
         with suppress(StartError):
             write_state(self.home, self._state)
 
+    def begin_reload(self) -> None:
+        """Take note that everything is being loaded anew."""
+        # Who asks from now on may have changed what has been read by then.
+        self.is_reload_asked = False
+        self.tell(phase="reloading")
+
     def tell_reloaded(self, error: str = "", **facts: object) -> None:
         """Tell who has asked for it what became of loading everything anew.
 
@@ -189,48 +223,57 @@ class MainProcess(ServerProcess):
             error: Why it could not be done.
             **facts: Further attributes of its `State`.
         """
-        self.is_reload_asked = False
         if error:
             log.error("not reloaded: %s; the old code goes on serving", error)
-        self.tell(reloads=self._state.reloads + 1, reload_error=error, **facts)
+        reloads = self._state.reloads + 1
+        self.tell(phase="running", reloads=reloads, reload_error=error, **facts)
 
     def _is_daemon(self) -> bool:
         return self.is_detached or not sys.stdin.isatty()
 
-    def _interrupt(self, logs: Logs) -> None:
-        """Stop; at the second time, by an impatient hand, without ado."""
-        if self.stopping.is_set():
-            log.warning("interrupted again: running calls and hooks are cut off")
-            self.cut_off()
-            logs.close()
-            os._exit(1)
-        self.stop()
+    def fits(self, settings: ServerSettings) -> bool:
+        """Whether the listening socket is the one that settings name.
 
-    def _open_listener(self, settings: ServerSettings) -> None:
+        Args:
+            settings: The settings.
+        """
+        return _fits(self.listener, settings)
+
+    def _take_port(self, settings: ServerSettings, may_be_left: bool) -> None:
         inherited = self.inherited_listener()
         if inherited is not None and not _fits(inherited, settings):
             inherited.close()
             inherited = None
-        self._listener = inherited or open_listener(settings)
+        deadline = time.monotonic() + (_ORPHANS_S if may_be_left else 0.0)
+        while inherited is None:
+            try:
+                inherited = open_listener(settings)
+            except StartError:
+                if time.monotonic() > deadline:
+                    raise
+                gevent.sleep(_STEP_S)
+        self._listener = inherited
         if settings.unix_socket:
             self._unix = (settings.unix_socket, os.stat(settings.unix_socket).st_ino)
-
-    def _check_port(self, settings: ServerSettings) -> None:
-        """Try whether the port can be had, unless the running server has it."""
-        running = find_server(self.home)
-        taken = running is not None and running.port == settings.port
-        if settings.port and not settings.unix_socket and not taken:
-            open_listener(settings).close()
 
     def _execute_anew(self, lock: PidFile) -> None:
         descriptors = [lock.descriptor, self.listener.fileno()]
         for descriptor in descriptors:
             os.set_inheritable(descriptor, True)
-        options = [*arguments(self.given), f"--reloads={self._state.reloads + 1}"]
+        # Who has asked for it once more meanwhile gets it by this, too.
+        reloads = self._state.reloads + 1 + self.is_reload_asked
+        options = [*arguments(self.given), f"--reloads={reloads}"]
         options += ["--reload"] * self.watches_files + ["--detached"] * self.is_detached
         options += [f"--lock-fd={descriptors[0]}", f"--listen-fd={descriptors[1]}"]
         command = server_command(self.home, options)
+        # Until they are caught again they would end the process.
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
         os.execv(command[0], command)  # noqa: S606  # our own interpreter
+
+
+#: Makes what serves, out of the process and its configuration.
+ServerClass = Callable[[MainProcess, Configuration], Serving]
 
 
 def _fits(listener: socket.socket, settings: ServerSettings) -> bool:

@@ -1,30 +1,19 @@
-"""Keeps worker processes running: starts them, replaces them, ends them.
-
-A worker is executed afresh, not forked: a fork of a process that has loaded half of
-everything would inherit it. It tells through a pipe that it is ready, or why it cannot
-start; and it ends by itself when the socket to the hub in the master closes.
-"""
+"""Keeps worker processes running: starts them, replaces them, ends them."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import gevent
-from gevent import subprocess
-from gevent.os import nb_read
 
-from toolserver.daemon import server_command, server_environment
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.pidfile import WorkerState
+from toolserver.processes.child import Child, Ready
 from toolserver.sharing.hub import Hub
 
 __all__ = ["Ready", "Supervisor"]
@@ -36,34 +25,8 @@ _GOOD_S = 10.0
 #: Pauses before a worker is started again that has died young: the first, doubled each
 #: time, and the longest, seconds.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
-#: Seconds in which a worker has to be ready, and to end beyond what its calls get.
-_START_S, _GRACE_S = 300.0, 5.0
-
-
-@dataclass(frozen=True)
-class Ready:
-    """What a worker tells when it serves.
-
-    Attributes:
-        url: The address of the server.
-        urls: Labels and addresses of what it serves.
-        folders: The folders of tools.
-    """
-
-    url: str
-    urls: tuple[tuple[str, str], ...] = ()
-    folders: tuple[str, ...] = ()
-
-
-class _Child:
-    """One worker process."""
-
-    def __init__(self, process: Any, number: int) -> None:
-        self.process = process
-        self.number = number
-        self.pid: int = process.pid
-        self.started = time.time()
-        self.is_ending = False
+#: Seconds that a worker gets to end: beyond what its calls get, and before it serves.
+_GRACE_S, _UNREADY_GRACE_S = 5.0, 2.0
 
 
 class Supervisor:
@@ -92,20 +55,22 @@ class Supervisor:
         self._stop_timeout = stop_timeout
         self._on_change = on_change
         self._hub = Hub()
-        self._children: dict[int, _Child] = {}
+        # All processes that have not ended yet; of each place the one that serves.
+        self._children: set[Child] = set()
+        self._serving: dict[int, Child] = {}
         self._restarts: dict[int, int] = {}
-        self._youths: dict[int, int] = {}
-        self._keepers: dict[int, gevent.Greenlet[..., None]] = {}
-        self._ending: set[_Child] = set()
+        # Of each place: how many in succession have died young, and who sees to it
+        # that another one is started.
+        self._young: dict[int, int] = {}
+        self._revivals: dict[int, gevent.Greenlet[..., None]] = {}
         self._is_stopping = False
-        self._is_reloading = False
 
     @property
     def workers(self) -> tuple[WorkerState, ...]:
         """The workers that serve."""
         return tuple(
             WorkerState(child.pid, child.started, self._restarts.get(number, 0))
-            for number, child in sorted(self._children.items())
+            for number, child in sorted(self._serving.items())
         )
 
     def start(self, count: int) -> Ready:
@@ -120,17 +85,14 @@ class Supervisor:
         Raises:
             StartError: One cannot start; says why, in its words.
         """
-        try:
-            # The first one alone: what keeps it from starting is told once.
-            ready = self._start_worker(0)
-            others = [gevent.spawn(self._start_worker, n) for n in range(1, count)]
-            gevent.joinall(others, raise_error=True)
-        except BaseException:
-            self.stop()
-            raise
+        # The first one alone: what keeps it from starting is told once.
+        ready = self._await(self._execute(0, "--first"))
+        others = [self._execute(number) for number in range(1, count)]
+        for child in others:
+            self._await(child)
         return ready
 
-    def reload(self, count: int) -> Ready:
+    def reload(self, count: int, *, stop_timeout: float) -> Ready:
         """Replace the workers one by one by new ones, which load everything anew.
 
         A new one takes requests before an old one takes no more, so that none is
@@ -138,6 +100,7 @@ class Supervisor:
 
         Args:
             count: How many there shall be.
+            stop_timeout: Seconds that running calls get from now on.
 
         Returns:
             What the first new one has told.
@@ -145,175 +108,115 @@ class Supervisor:
         Raises:
             StartError: A new one cannot start; the old ones go on.
         """
-        self._is_reloading = True
-        try:
-            found: Ready | None = None
-            for number in range(count):
-                ready = self._start_worker(number)
-                found = found or ready
-            for number in [each for each in self._children if each >= count]:
-                self._end(self._children.pop(number))
-            self._on_change()
-            assert found is not None  # noqa: S101  # there is at least one
-            return found
-        finally:
-            self._is_reloading = False
+        ready = self._replace(0)
+        self._stop_timeout = stop_timeout
+        for number in range(1, count):
+            self._replace(number)
+        for number in [each for each in self._serving if each >= count]:
+            self._end(self._serving.pop(number), signal.SIGUSR2)
+        for number in [each for each in self._revivals if each >= count]:
+            self._revivals.pop(number).kill()
+        self._on_change()
+        return ready
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all workers."""
-        for child in [*self._children.values(), *self._ending]:
-            _send(child, number)
+    def broadcast(self, number: signal.Signals) -> None:
+        """Send a signal to all workers, to those that do not serve yet when they do."""
+        for child in self._children:
+            child.signal_when_ready(number)
 
     def stop(self) -> None:
-        """End all workers: the port is closed first, running calls get their time."""
+        """End all workers: running calls get their time."""
         self._is_stopping = True
-        # Who connects from now on is told so, and does not wait in vain.
-        self._listener.close()
-        gevent.killall(list(self._keepers.values()))
-        for number in list(self._children):
-            self._end(self._children.pop(number))
-        deadline = time.monotonic() + self._stop_timeout + _GRACE_S
-        while self._ending and time.monotonic() < deadline:
-            gevent.sleep(0.02)
-        self.kill()
+        gevent.killall(list(self._revivals.values()))
+        self._serving.clear()
+        gevent.joinall([self._end(child) for child in list(self._children)])
         self._hub.close()
 
     def kill(self) -> None:
         """End all workers without ado."""
-        for child in [*self._children.values(), *self._ending]:
-            _send(child, signal.SIGKILL)
+        for child in self._children:
+            child.send(signal.SIGKILL)
 
-    def _start_worker(self, number: int) -> Ready:
+    def _replace(self, number: int) -> Ready:
         """Start a worker, in the place of another one if there is one."""
-        child, reader = self._execute(number)
+        ready = self._await(self._execute(number))
+        # Another one, that was to follow one that has died, is not needed any more.
+        revival = self._revivals.pop(number, None)
+        if revival is not None:
+            revival.kill()
+        self._young.pop(number, None)
+        return ready
+
+    def _execute(self, number: int, *words: str) -> Child:
+        child = Child(
+            self._home, [*self._arguments, *words], self._listener, self._hub, number
+        )
+        self._children.add(child)
+        return child
+
+    def _await(self, child: Child) -> Ready:
+        """Wait until a worker serves; one that served in its place may leave then."""
         try:
-            ready = self._await_ready(child, reader)
+            ready = child.wait_until_ready()
         except BaseException:
-            _send(child, signal.SIGKILL)
-            gevent.spawn(child.process.wait)
+            child.send(signal.SIGKILL)
+            gevent.spawn(self._bury, child)
             raise
-        old = self._children.get(number)
-        self._children[number] = child
-        keeper = self._keepers.pop(number, None)
-        self._keepers[number] = gevent.spawn(self._keep, child)
-        if keeper is not None and keeper is not gevent.getcurrent():
-            keeper.kill(block=False)
-        if old is not None and not old.is_ending:
-            self._end(old)
+        old = self._serving.get(child.number)
+        self._serving[child.number] = child
+        gevent.spawn(self._keep, child)
+        if old is not None:
+            self._end(old, signal.SIGUSR2)
         self._on_change()
         return ready
 
-    def _execute(self, number: int) -> tuple[_Child, int]:
-        ours, theirs = socket.socketpair()
-        reader, writer = os.pipe()
-        words = [
-            *self._arguments,
-            f"--worker={number}",
-            f"--listen-fd={self._listener.fileno()}",
-            f"--hub-fd={theirs.fileno()}",
-            f"--ready-fd={writer}",
-        ]
-        try:
-            process = subprocess.Popen(  # our own interpreter
-                server_command(self._home, words),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[self._listener.fileno(), theirs.fileno(), writer],
-                env=server_environment(),
-                # An impatient hand at the terminal interrupts the master alone.
-                start_new_session=True,
-            )
-        except BaseException:
-            ours.close()
-            os.close(reader)
-            raise
-        finally:
-            theirs.close()
-            os.close(writer)
-        self._hub.attach(ours)
-        return _Child(process, number), reader
+    def _bury(self, child: Child) -> None:
+        child.wait()
+        self._children.discard(child)
 
-    def _await_ready(self, child: _Child, reader: int) -> Ready:
-        try:
-            with gevent.Timeout(_START_S, StartError(f"worker {child.pid}: not ready")):
-                told = _read_report(reader)
-        finally:
-            os.close(reader)
-        if "error" in told:
-            raise StartError(told["error"])
-        if "url" not in told:
-            ending = _ending(child.process.wait())
-            raise StartError(f"a worker ended before it was ready ({ending})")
-        urls = tuple((label, url) for label, url in told["urls"])
-        return Ready(told["url"], urls, tuple(told["folders"]))
-
-    def _keep(self, child: _Child) -> None:
-        """Start a worker again whenever it has died."""
-        code = child.process.wait()
-        if child.is_ending or self._is_stopping:
-            return
+    def _keep(self, child: Child) -> None:
+        """Wait until a worker ends; start another one where it was not to end."""
+        self._bury(child)
         number = child.number
-        if self._children.get(number) is child:
-            del self._children[number]
+        if self._serving.get(number) is not child or self._is_stopping:
+            return
+        del self._serving[number]
         self._on_change()
-        log.error(
-            "worker %d died: %s; another one is started", child.pid, _ending(code)
-        )
-        lived = time.time() - child.started
-        self._youths[number] = 0 if lived > _GOOD_S else self._youths.get(number, 0) + 1
+        log.error("worker %d died: %s; another is started", child.pid, child.ending)
+        is_young = time.time() - child.started < _GOOD_S
+        self._young[number] = self._young.get(number, 0) + 1 if is_young else 0
+        self._revivals[number] = gevent.spawn(self._revive, number)
+
+    def _revive(self, number: int) -> None:
         while True:
             gevent.sleep(self._pause(number))
             self._restarts[number] = self._restarts.get(number, 0) + 1
             try:
-                self._start_worker(number)
-                return
+                self._await(self._execute(number))
             except StartError as error:
-                self._youths[number] = self._youths.get(number, 0) + 1
+                self._young[number] = self._young.get(number, 0) + 1
                 log.error("worker not started: %s", error)
+            else:
+                break
+        self._revivals.pop(number, None)
 
     def _pause(self, number: int) -> float:
-        youths = self._youths.get(number, 0)
-        if youths < 2:
+        young = self._young.get(number, 0)
+        if young < 2:
             return 0.0
-        pause: float = _PAUSE_S * 2 ** min(youths - 2, 10)
+        pause: float = _PAUSE_S * 2 ** min(young - 2, 10)
         return min(_LONGEST_PAUSE_S, pause)
 
-    def _end(self, child: _Child) -> None:
+    def _end(
+        self, child: Child, number: signal.Signals = signal.SIGTERM
+    ) -> gevent.Greenlet[..., None]:
         """Let a worker end by itself; one that does not is killed."""
-        child.is_ending = True
-        self._ending.add(child)
-        _send(child, signal.SIGTERM)
-        gevent.spawn(self._await_end, child)
+        child.send(number)
+        patience = self._stop_timeout + _GRACE_S if child.is_ready else _UNREADY_GRACE_S
+        return gevent.spawn(self._await_end, child, patience)
 
-    def _await_end(self, child: _Child) -> None:
-        if child.process.wait(self._stop_timeout + _GRACE_S) is None:
+    def _await_end(self, child: Child, patience: float) -> None:
+        if not child.wait(patience):
             log.error("worker %d does not end and is killed", child.pid)
-            _send(child, signal.SIGKILL)
-            child.process.wait()
-        self._ending.discard(child)
-
-
-def _send(child: _Child, number: signal.Signals) -> None:
-    # Popen knows whether it was waited for: its pid may be another's by now.
-    child.process.send_signal(number)
-
-
-def _read_report(reader: int) -> dict[str, Any]:
-    """What a worker says through the pipe; nothing if it ended without a word."""
-    os.set_blocking(reader, False)
-    data = b""
-    while piece := nb_read(reader, 65536):
-        data += piece
-    try:
-        found = json.loads(data)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
+            child.send(signal.SIGKILL)
+            child.wait(_GRACE_S)
