@@ -20,7 +20,8 @@ def put(engine, *ids, **facts):
 
 
 def claim(engine, count=10, now=1.0, runner="one", lease=100.0):
-    return engine.claim(runner, count, now=now, lease=lease)
+    claims, _ = engine.claim(runner, count, now=now, lease=lease)
+    return claims
 
 
 def ids(claims):

@@ -114,7 +114,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(runner=RUNNERS, count=st.integers(0, 5))
     def claim(self, runner, count):
         lease = self.now + 10
-        found = self.engine.claim(runner, count, now=self.now, lease=lease)
+        found, due = self.engine.claim(runner, count, now=self.now, lease=lease)
         busy = {j.queue for j in self.jobs.values() if j.state is JobState.RUNNING}
         first = {}
         for job in self.due(is_queued=True):
@@ -147,6 +147,7 @@ class EngineMachine(RuleBasedStateMachine):
             )
             assert (each.attempt, each.tries) == (attempts, job.status.tries)
             self.claims.append((each.job.id, each.attempt))
+        assert due == self.engine.next_due(self.now)
         if found:
             self.leases[runner] = lease
 

@@ -79,7 +79,7 @@ class Engine(Protocol):
 
     def claim(
         self, runner: str, count: int, *, now: float, lease: float
-    ) -> list[Claim]:
+    ) -> tuple[list[Claim], float | None]:
         """Take jobs that may run: waiting, due, and the first of an idle queue.
 
         Of one queue at most one job runs at a time, that with the highest priority, of
@@ -93,7 +93,8 @@ class Engine(Protocol):
             lease: Until when all that it runs is the runner's, unless it asks for more.
 
         Returns:
-            The jobs, which are running from now on.
+            The jobs, which are running from now on; and when the next one becomes due,
+            as `next_due` tells it.
         """
         ...
 

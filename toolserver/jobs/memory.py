@@ -140,7 +140,7 @@ class MemoryEngine:
 
     def claim(
         self, runner: str, count: int, *, now: float, lease: float
-    ) -> list[Claim]:
+    ) -> tuple[list[Claim], float | None]:
         """Take jobs that may run; see `Engine.claim`."""
         self._promote(now)
         found: list[Claim] = []
@@ -154,7 +154,7 @@ class MemoryEngine:
                 found.append(self._start(job, runner, now))
         if found:
             self._leases[runner] = lease
-        return found
+        return found, self.next_due(now)
 
     def next_due(self, now: float) -> float | None:
         """When the next job becomes due; see `Engine.next_due`."""

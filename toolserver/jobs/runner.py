@@ -311,15 +311,15 @@ class Runner:
         now = self._clock.now()
         room = self.pool.room
         self._is_full = not room
-        if room:
-            lease = now + self._settings.lease_timeout
-            claims = self._engine.claim(self.name, room, now=now, lease=lease)
-            for claim in claims:
-                run = self._running[claim.job.id] = Run(self, claim)
-                self.pool.start(run)
-            if len(claims) == room:
-                return 0.0 if self.pool.room else _LOOK_ALONE
-        due = self._engine.next_due(now)
+        if not room:
+            return _LOOK_ALONE
+        lease = now + self._settings.lease_timeout
+        claims, due = self._engine.claim(self.name, room, now=now, lease=lease)
+        for claim in claims:
+            run = self._running[claim.job.id] = Run(self, claim)
+            self.pool.start(run)
+        if len(claims) == room:
+            return 0.0 if self.pool.room else _LOOK_ALONE
         return _LOOK_ALONE if due is None else max(0.0, due - self._clock.now())
 
     def _look_after(self) -> None:

@@ -207,10 +207,10 @@ class SQLiteEngine:
 
     def claim(
         self, runner: str, count: int, *, now: float, lease: float
-    ) -> list[Claim]:
+    ) -> tuple[list[Claim], float | None]:
         """Take jobs that may run; see `Engine.claim`."""
 
-        def claim(base: sqlite3.Connection) -> list[Claim]:
+        def claim(base: sqlite3.Connection) -> tuple[list[Claim], float | None]:
             base.execute(PROMOTE, (now,))
             beside = base.execute(FIRST_BESIDE, (now, count)).fetchall()
             wanted = {"last": self._last_queue, "count": count}
@@ -227,7 +227,7 @@ class SQLiteEngine:
                     self._last_queue = job.queue
             if found:
                 base.execute(LEASE, (runner, lease))
-            return found
+            return found, _next_due(base, now)
 
         return self._write(claim)
 
