@@ -113,6 +113,24 @@ def test_the_protocol_of_the_documentation_is_a_file_in_tools(tmp_path):
         daemon.stop(home)
 
 
+def test_the_press_of_the_documentation_prints_in_its_test(tmp_path):
+    press, test = [
+        block
+        for block in blocks(ROOT / "docs" / "jobs.md", "python")
+        if "Press" in block
+    ]
+    (tmp_path / "press.py").write_text(press)
+    (tmp_path / "test_press.py").write_text(test)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "toolserver.pytest_plugin"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def _command_and_output(step):
     """Split what follows a prompt; a quote or a backslash goes on on the next line."""
     lines = step.splitlines()
