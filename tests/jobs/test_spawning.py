@@ -10,6 +10,7 @@ from gevent.event import Event
 from tests.http.raw_http import wait_for
 from toolserver import (
     FactoryTool,
+    Job,
     StandardTool,
     TransientTool,
     Var,
@@ -18,7 +19,8 @@ from toolserver import (
     register,
 )
 from toolserver.declarations import declared
-from toolserver.errors import JobCancelled, JobUnknown
+from toolserver.errors import JobCancelled, JobExpired, JobUnknown
+from toolserver.jobs.known import KnownJobs
 from toolserver.testing import serve
 
 left_behind: ContextVar[str] = ContextVar("left_behind", default="nothing")
@@ -140,16 +142,42 @@ def test_a_job_runs_for_the_client_of_its_starter(server, mill):
     assert mill.spawn(lambda: mine.get()).result(5) == "nothing"
 
 
-def test_a_job_is_found_by_its_id_as_long_as_somebody_holds_it(server, mill):
+def test_a_job_is_found_by_its_id_until_some_time_after_its_end(server, mill):
     started = mill.spawn(mill.own_id)
     assert started.result(5) == started.id
     assert job(started.id) is started
     other = mill.spawn(mill.own_id)
     assert other.id != started.id
-    id_ = started.id
-    del started
+    id_ = mill.spawn(mill.grind, 1).id
+    assert server.worker.jobs.find(id_).result(5) == 2
     with pytest.raises(JobUnknown):
-        server.worker.jobs.find(id_)
+        job("0" * 32)
+
+
+def test_jobs_are_forgotten_by_time_and_by_number(monkeypatch):
+    monkeypatch.setattr("toolserver.jobs.known._MOST", 3)
+    clock = iter([0, 1, 2, 3, 62])
+    known = KnownJobs(60, lambda: next(clock))
+    ids = [known.add(Job("", None)) for _ in range(6)]
+    for id_ in ids[:4]:
+        known.note_end(id_)
+    with pytest.raises(JobExpired, match="forgotten"):
+        known.find(ids[0])
+    assert known.find(ids[1]) is not None
+    known.note_end(ids[4])
+    for id_ in ids[1:3]:
+        with pytest.raises(JobExpired):
+            known.find(id_)
+    assert [known.find(id_) is not None for id_ in ids[3:]] == [True] * 3
+    assert len(known) == 3
+
+
+def test_what_nobody_knows_is_not_kept(server, mill):
+    known = server.worker.jobs._spawner.known
+    before = len(known)
+    for _ in range(100):
+        mill.spawn(mill.grind, 1).result(5)
+    assert len(known) == before
 
 
 def test_nothing_of_a_job_is_left_to_the_next_one_in_its_greenlet(mill):

@@ -393,7 +393,7 @@ class Scheduler:
             JobUnknown: There is none.
             JobExpired: It has ended and was forgotten.
         """
-        spawned = self._spawner.find(id)
+        spawned = self._spawner.known.find(id)
         if spawned is not None:
             return spawned
         self._status(id)

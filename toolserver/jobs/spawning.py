@@ -7,13 +7,10 @@ call.
 
 from __future__ import annotations
 
-import itertools
-import secrets
 from collections.abc import Callable
 from functools import partial
 from types import MethodType
 from typing import Any
-from weakref import WeakValueDictionary
 
 import gevent
 from gevent import getcurrent
@@ -24,6 +21,7 @@ from toolserver.contexts import Context, bind_lastingly, current, next_number
 from toolserver.errors import CallTimeout, JobCancelled, JobExpired, ToolserverError
 from toolserver.factories import TransientTool
 from toolserver.jobs.handles import Job, Jobs
+from toolserver.jobs.known import KnownJobs
 from toolserver.jobs.pool import JobPool, current_trace, running_job
 from toolserver.jobs.records import JobState
 from toolserver.nativethreads import ask_loop, in_loop, in_native_thread
@@ -32,8 +30,6 @@ from toolserver.tools import Tool
 
 __all__ = ["SpawnedJob", "Spawner"]
 
-_process = secrets.token_hex(8)
-_numbers = itertools.count(1)
 _NO_NAMES: dict[str, Any] = {}
 _TAKEN = object()
 # Looked up once: members of enumerations cost more than other attributes.
@@ -97,10 +93,12 @@ class SpawnedJob(Job[Any]):
 
     @property
     def id(self) -> str:
-        """Its id, by which it is found as long as somebody holds it."""
+        """Its id, by which it is found until some time after its end."""
         if not self._id:
-            self._id = f"{_process}{next(_numbers):016x}"
-            self._spawner.remember(self)
+            known = self._spawner.known
+            self._id = known.add(self)
+            if self._state.is_final:
+                known.note_end(self._id)
         return self._id
 
     @property
@@ -158,6 +156,8 @@ class SpawnedJob(Job[Any]):
         # context knows the job: a circle.
         self._args, self._kwargs, self._function = (), _NO_NAMES, _nothing
         self.context = self._greenlet = None
+        if self._id:
+            self._spawner.known.note_end(self._id)
         if self._ended is not None:
             self._ended.set()
 
@@ -211,6 +211,7 @@ class Spawner:
 
     Attributes:
         pool: Runs them.
+        known: Those whose ids somebody has.
     """
 
     def __init__(
@@ -223,7 +224,7 @@ class Spawner:
         self.on_failure = on_failure
         self._services = services
         self._nobody = Context(services=services)
-        self._known: WeakValueDictionary[str, SpawnedJob] = WeakValueDictionary()
+        self.known = KnownJobs(services.settings.jobs.result_ttl)
         #: What is called for the methods of tools that stay.
         self._paths: dict[Callable[..., Any], _Path] = {}
         services.registry.on_swap.append(self._paths.clear)
@@ -290,11 +291,3 @@ class Spawner:
         if not isinstance(tool, TransientTool):
             self._paths[method] = path
         return path
-
-    def remember(self, job: SpawnedJob) -> None:
-        """Let a job be found, as somebody has its id."""
-        self._known[job.id] = job
-
-    def find(self, id: str) -> SpawnedJob | None:
-        """Find a job that somebody still holds, by its id."""
-        return self._known.get(id)
