@@ -278,12 +278,13 @@ class Scheduler:
             max_tries=1 + retry.times if retry is not None else 1,
             backoff=retry.backoff if retry is not None else 0.0,
         )
+        # It is asked for together with being put in, which is one way to the store.
+        self.runner.wake()
         (is_new,) = self.engine.put([record])
         if is_new:
             self._tell_change(record.id, record.method, JobState.WAITING, None, "")
-            self.runner.wake()
             if self.engine.is_shared:
-                self._bus.publish(READY, None)
+                self._bus.publish(READY, self.runner.name)
         return Job(record.id, self)
 
     def spawn(
@@ -407,16 +408,15 @@ class Scheduler:
     @in_loop
     def result_of(self, id: str, timeout: float | None) -> Any:
         """Wait for a job and hand out its result; see `Job.result`."""
-        if not self._status(id).state.is_final:
+        found = self._take(id)
+        if not found.state.is_final:
             waiting = running_job()
             if waiting is None:
-                self._wait(id, timeout)
+                found = self._wait(id, timeout)
             else:
                 with waiting.pool.lend():
-                    self._wait(id, timeout)
-        found = self.engine.take(id)
-        if found is None:
-            raise self._unknown(id)
+                    self.runner.wake()
+                    found = self._wait(id, timeout)
         return self.outcome(found)
 
     def outcome(self, status: JobStatus) -> Any:
@@ -472,16 +472,22 @@ class Scheduler:
             raise self._unknown(id)
         return found
 
+    def _take(self, id: str) -> JobStatus:
+        found = self.engine.take(id)
+        if found is None:
+            raise self._unknown(id)
+        return found
+
     def _unknown(self, id: str) -> ToolserverError:
         if self.engine.has_expired(id):
             return JobExpired(f"job {id}: ended and forgotten")
         return JobUnknown(f"no job {id[:64]!r}")
 
-    def _wait(self, id: str, timeout: float | None) -> None:
+    def _wait(self, id: str, timeout: float | None) -> JobStatus:
         deadline = None if timeout is None else time.monotonic() + timeout
         told = _Told()
         with self._watch.watching(self._bus, id, told):
-            while not self._status(id).state.is_final:
+            while not (found := self._take(id)).state.is_final:
                 left = _LOOK
                 if deadline is not None:
                     left = min(left, deadline - time.monotonic())
@@ -489,6 +495,7 @@ class Scheduler:
                         raise TimeoutError(f"job {id}: has not ended in {timeout:g} s")
                 told.event.wait(left)
                 told.event.clear()
+        return found
 
     # --- making their calls
 
@@ -614,7 +621,7 @@ class Scheduler:
 
 
 class _Told:
-    """Wakes who waits for a job."""
+    """Wakes who waits for the end of a job."""
 
     __slots__ = ("event",)
 
@@ -622,7 +629,8 @@ class _Told:
         self.event = Event()
 
     def put(self, item: Any) -> None:
-        self.event.set()
+        if JobState(item[1]).is_final:
+            self.event.set()
 
 
 def queue_of(tool: Tool) -> str:
