@@ -1,7 +1,7 @@
 """Results that are more than text: pictures, sounds, documents.
 
-Over REST their bytes are sent as they are, agents get them as what they are; other
-protocols carry them as records.
+Over REST one of them is sent as it is, with its media type, and agents get it as what
+it is; other protocols carry it as a record.
 """
 
 from __future__ import annotations

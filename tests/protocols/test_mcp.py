@@ -252,6 +252,17 @@ def test_prompts_are_listed_made_and_completed(ask, version):
     assert completed["completion"]["values"] == ["German", "Greek"]
 
 
+def test_pictures_are_pictures_over_rest(server):
+    answer = requests.post(server.url("/shop/orders/picture"), timeout=10)
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.content == b"\x89PNG"
+    document = requests.get(server.url("/openapi.json?tool=shop.orders"), timeout=10)
+    method = document.json()["paths"]["/shop/orders/picture"]["post"]
+    assert "image/*" in method["responses"]["200"]["content"]
+    told = server.remote("JSONRPC").get_tool("shop.orders").picture()
+    assert told["media_type"] == "image/png"
+
+
 def test_notifications_are_taken(server):
     message = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     answer = requests.post(server.url("/mcp"), json=message, timeout=10)

@@ -20,6 +20,7 @@ from toolserver.describe.constraints import unwrap
 from toolserver.describe.definitions import Schema
 from toolserver.describe.jsonschema import Schemas
 from toolserver.endpoints import Generator
+from toolserver.media import Media
 from toolserver.message import Response
 from toolserver.types import Kind, Type
 
@@ -141,6 +142,10 @@ def _single(schemas: Schemas, type_: Type) -> Answers:
             return {"200": {_stream_type(type_): _ANYTHING}}
         case Kind.OBJECT if is_class:
             return _object(schemas, type_, origin)
+        case Kind.RECORD if is_class and issubclass(origin, Media):
+            # Its own media type, which an instance tells.
+            kind = {"image": "image/*", "audio": "audio/*"}.get(origin.__name__.lower())
+            return {"200": {kind or "*/*": _ANYTHING}}
     found = _structured(schemas, type_)
     if origin is collections.abc.Iterable:
         found["200"][_stream_type(type_)] = _ANYTHING

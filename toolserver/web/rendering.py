@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from toolserver import strictjson
 from toolserver.contexts import Context, bind, current
+from toolserver.media import Document, Media
 from toolserver.message import Request, Response
 from toolserver.web.fileresults import answer_file, answer_path, is_file
 from toolserver.web.mediatypes import with_charset
@@ -70,6 +71,10 @@ def render(request: Request, result: Any, *, content_type: str = "") -> Response
         return answer_file(result, content_type)
     if isinstance(result, Iterator):
         return _render_stream(result, content_type)
+    if isinstance(result, Media):
+        content = result.content if isinstance(result, Document) else result.data
+        media_type = content_type or result.media_type
+        return Response(content, content_type=with_charset(media_type))
     if content_type:
         # A generator says what it makes: what the caller prefers was asked before.
         is_xml = content_type.partition(";")[0].endswith("/xml")
