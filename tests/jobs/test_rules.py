@@ -144,7 +144,7 @@ def test_who_sets_the_clock_back_stops_nothing(engine):
         start_of_hour(server)
         wall = jobs.clock._wall
         jobs.clock._wall = lambda: wall() - 86400
-        jobs.runner._follow_clock()
+        jobs.runner.follow_clock()
         server.run_jobs(advance=2 * MINUTE)
         assert server.tool("clockwork").calls.count("tick") == 2
         moment = datetime.fromtimestamp(jobs.clock.wall(), UTC)

@@ -127,12 +127,14 @@ class Server:
     def url(self) -> str:
         return self.state["url"].rstrip("/")
 
-    def call(self, name: str, **arguments):
+    def call(self, name: str, /, **arguments):
         """Call a method on a connection of its own, so that any worker may answer."""
         answer = requests.post(
             f"{self.url}/{name.replace('.', '/')}", json=arguments, timeout=30
         )
         assert answer.ok, answer.text
+        if answer.headers.get("Content-Type", "").startswith("text/plain"):
+            return answer.text
         return answer.json() if answer.content else None
 
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:

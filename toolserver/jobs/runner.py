@@ -22,7 +22,8 @@ from toolserver.jobs.clock import JobClock
 from toolserver.jobs.engine import Engine, Progress
 from toolserver.jobs.pool import JobPool
 from toolserver.jobs.records import Claim, Ending, JobState
-from toolserver.jobs.runners import end_runner, is_alive, name_runner
+from toolserver.jobs.recovery import Recovery
+from toolserver.jobs.runners import name_runner
 from toolserver.settings import JobSettings
 
 __all__ = ["READY", "Run", "Runner"]
@@ -157,6 +158,7 @@ class Runner:
         self._make = make
         self._on_change = on_change
         self._on_clock_set = on_clock_set
+        self._recovery = Recovery(engine, clock, settings, self.name)
         self._running: dict[str, Run] = {}
         self._wake = Event()
         self._is_idle = Event()
@@ -174,7 +176,8 @@ class Runner:
 
     def start(self) -> None:
         """Begin to run jobs, those first that a process that has died had begun."""
-        self._recover()
+        self._try(self.follow_clock)
+        self._try(self._recover)
         self._is_beating = True
         if self._engine.is_shared:
             _start_native_thread(self._beat, ())
@@ -201,6 +204,22 @@ class Runner:
         self.wake()
         # It may be over again before it is the caller's turn.
         return self._is_idle.wait(timeout) and self._is_idle.is_set()
+
+    def follow_clock(self) -> None:
+        """Move what waits for a time of day, if somebody has set the clock.
+
+        Raises:
+            JobNotStored: The store cannot be written to.
+        """
+        parted = self._clock.true_offset - self._clock.offset - self._clock.shifted
+        if abs(parted) <= _PARTED:
+            return
+        ahead = self._clock.shifted + parted
+        self._engine.shift(ahead)
+        self._clock.shifted = ahead
+        log.warning("the clock was set by %+.1f seconds", parted)
+        self._on_clock_set()
+        self.wake()
 
     def cancel(self, id: str) -> bool:
         """End a job that runs here.
@@ -244,7 +263,8 @@ class Runner:
             self._is_empty.wait(1.0)
         gevent.killall(self._greenlets)
         self._is_beating = False
-        self._engine.release(self.name, now=self._clock.now())
+        # Where they cannot be given back, the next start sees that nobody runs them.
+        self._try(lambda: self._engine.release(self.name, now=self._clock.now()))
         self.pool.kill()
 
     def serve(self, run: Run) -> None:
@@ -308,6 +328,8 @@ class Runner:
 
     def _claim_some(self) -> float:
         """Begin what may run; for how many seconds there is nothing more to do."""
+        # Before anything is due by a clock that was set.
+        self.follow_clock()
         now = self._clock.now()
         room = self.pool.room
         self._is_full = not room
@@ -329,15 +351,22 @@ class Runner:
             pause = min(pause, _LOOK_SHARED)
         while True:
             gevent.sleep(pause)
-            try:
-                self._ask_news()
-                self._follow_clock()
-                if self._has_peers and self._recover():
-                    self.wake()
-                while self._engine.purge(now=self._clock.now()):
-                    gevent.sleep(0)
-            except Exception:
-                log.exception("jobs: cannot be looked after")
+            # One may be of use though another cannot be done, as the disk is full.
+            for duty in (
+                *(self._ask_news, self.follow_clock),
+                *(self._recover, self._forget),
+            ):
+                self._try(duty)
+
+    def _try(self, duty: Callable[[], object]) -> None:
+        try:
+            duty()
+        except Exception:
+            log.exception("jobs: cannot be looked after")
+
+    def _forget(self) -> None:
+        while self._engine.purge(now=self._clock.now()):
+            gevent.sleep(0)
 
     def _ask_news(self) -> None:
         """Learn which of our jobs somebody wants ended, or has taken."""
@@ -373,37 +402,13 @@ class Runner:
                 method = run.claim.job.method
                 self._on_change(id_, method, JobState.RUNNING, fraction, text)
 
-    def _recover(self) -> bool:
-        """Give back the jobs of processes that have died; whether there were any."""
-        now = self._clock.now()
-        gone = []
-        for runner, lease in self._engine.runners().items():
-            if runner == self.name:
-                continue
-            if not is_alive(runner):
-                gone.append(runner)
-            elif lease < now and end_runner(runner):
-                # It would go on where it was stopped, beside who has its jobs now.
-                log.error("process of %s shows no life: it was ended", runner)
-                gone.append(runner)
-        if not gone:
-            return False
-        changed = self._engine.recover(
-            gone, now=now, max_attempts=self._settings.max_attempts
-        )
+    def _recover(self) -> None:
+        """Give back the jobs of processes that have died."""
+        changed = self._recovery.recover()
         for id_, state in changed:
             log.warning("job %s: its process has died; it is %s", id_, state)
             self._on_change(id_, "", state, None, "")
-        return bool(changed)
-
-    def _follow_clock(self) -> None:
-        """Move what waits for a time of day, if somebody has set the clock."""
-        parted = self._clock.true_offset - self._clock.offset - self._clock.shifted
-        if abs(parted) > _PARTED:
-            log.warning("the clock was set by %+.1f seconds", parted)
-            self._clock.shifted += parted
-            self._engine.shift(self._clock.shifted)
-            self._on_clock_set()
+        if changed:
             self.wake()
 
     def _look_idle(self) -> None:
@@ -427,7 +432,7 @@ class Runner:
             while self._is_beating and time.monotonic() < until:
                 _native_sleep(min(1.0, pause))
             # Others end a process whose lease is over, also one that runs nothing.
-            if self._is_beating and (self._running or self._has_peers):
+            if self._is_beating:
                 lease = self._clock.now() + self._settings.lease_timeout
                 # The next beat makes up for one that fails; the loop tells of it.
                 with suppress(Exception):

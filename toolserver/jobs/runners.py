@@ -11,12 +11,21 @@ import secrets
 import signal
 from pathlib import Path
 
+from gevent import select
+
 __all__ = ["end_runner", "is_alive", "name_runner"]
 
+#: Seconds in which a process that was killed has to be gone.
+_DEATH_S = 5.0
 
-def name_runner() -> str:
-    """A name for a runner in this process."""
-    pid = os.getpid()
+
+def name_runner(pid: int = 0) -> str:
+    """A name for a runner.
+
+    Args:
+        pid: Its process; by default this one.
+    """
+    pid = pid or os.getpid()
     return f"{pid}-{_start_time(pid)}-{secrets.token_hex(4)}"
 
 
@@ -45,6 +54,9 @@ def end_runner(runner: str) -> bool:
         Whether it has ended; one that cannot be ended may run on.
     """
     pid, started = _parts(runner)
+    if pid == os.getpid():
+        # Of an earlier life of this process, which has executed itself anew since.
+        return True
     if not hasattr(os, "pidfd_open"):
         return False
     try:
@@ -57,6 +69,8 @@ def end_runner(runner: str) -> bool:
     try:
         if _start_time(pid) == started:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            # A descriptor of a process can be read from when that has ended.
+            return bool(select.select([descriptor], [], [], _DEATH_S)[0])
     except ProcessLookupError:
         return True
     except PermissionError:

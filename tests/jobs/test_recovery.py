@@ -1,0 +1,154 @@
+"""Which runners are given up, and which are given time."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from tests.http.raw_http import wait_for
+from toolserver.errors import JobNotStored
+from toolserver.jobs.clock import JobClock
+from toolserver.jobs.records import JobRecord, JobState
+from toolserver.jobs.recovery import Recovery
+from toolserver.jobs.runners import end_runner, is_alive, name_runner
+from toolserver.jobs.sqlite import SQLiteEngine
+from toolserver.settings import JobSettings
+
+SETTINGS = JobSettings(lease_timeout=10.0)
+
+
+class Process:
+    """Another process, which claims a job by our hand."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1)
+        self.runner = name_runner(self.process.pid)
+
+    def claim(self, store, id_):
+        now = store.clock.now()
+        store.put([JobRecord(id=id_, method="x.y", created=now, due=now)])
+        (claim,), _ = store.engine.claim(self.runner, 1, now=now, lease=now + 10.0)
+        return claim
+
+    @property
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+class Store:
+    def __init__(self, path):
+        self.clock = JobClock()
+        self.engine = SQLiteEngine(path)
+        self.engine.open(self.clock.offset, "boot")
+        self.put = self.engine.put
+        self.runner = name_runner()
+        self.recovery = Recovery(self.engine, self.clock, SETTINGS, self.runner)
+
+    def pass_time(self, seconds):
+        """Let time pass while we look after others all the time."""
+        found = []
+        for _ in range(seconds):
+            self.clock.advance(1.0)
+            self.engine.extend(self.runner, self.clock.now() + 10.0)
+            found += self.recovery.recover()
+        return found
+
+    def state(self, id_):
+        return self.engine.status(id_).state
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "jobs.db")
+    yield made
+    made.engine.close()
+
+
+@pytest.fixture
+def other():
+    made = Process()
+    yield made
+    made.close()
+
+
+def test_the_jobs_of_the_dead_are_given_back_at_once(store, other):
+    other.claim(store, "a")
+    assert store.recovery.recover() == []
+    # Nobody waits for it so far: a zombie is dead.
+    other.process.kill()
+    wait_for(lambda: not is_alive(other.runner))
+    assert store.recovery.recover() == [("a", JobState.WAITING)]
+
+
+def test_who_shows_no_life_is_ended_first(store, other):
+    other.claim(store, "a")
+    assert store.pass_time(9) == []
+    assert other.is_alive
+    os.kill(other.process.pid, signal.SIGSTOP)
+    assert store.pass_time(2) == [("a", JobState.WAITING)]
+    assert not other.is_alive
+
+
+def test_who_was_stopped_with_others_gives_them_time(store, other):
+    other.claim(store, "a")
+    store.pass_time(1)
+    # Nobody looked meanwhile.
+    store.clock.advance(60.0)
+    assert store.recovery.recover() == []
+    store.engine.extend(other.runner, store.clock.now() + 10.0)
+    assert store.pass_time(9) == []
+    assert other.is_alive
+    assert store.pass_time(3) == [("a", JobState.WAITING)]
+
+
+def test_nobody_is_ended_while_leases_cannot_be_stored(store, other):
+    other.claim(store, "a")
+    store.pass_time(8)
+
+    def forbid(base):
+        base.set_authorizer(
+            lambda action, *_: (
+                sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_INSERT else 0
+            )
+        )
+
+    def allow(base):
+        base.set_authorizer(None)
+
+    store.engine._write(forbid)
+    for _ in range(30):
+        store.clock.advance(1.0)
+        with suppress(JobNotStored):
+            assert store.recovery.recover() == []
+    assert other.is_alive
+    store.engine._write(allow)
+    # As soon as they can be, others need a while to renew theirs.
+    assert store.pass_time(4) == []
+    assert other.is_alive
+    assert store.pass_time(4) == [("a", JobState.WAITING)]
+
+
+def test_a_process_that_executed_itself_anew_does_not_end_itself(store):
+    before = name_runner()
+    now = store.clock.now()
+    store.put([JobRecord(id="a", method="x.y", created=now, due=now)])
+    store.engine.claim(before, 1, now=now, lease=now + 10.0)
+    assert store.pass_time(9) == []
+    assert store.pass_time(3) == [("a", JobState.WAITING)]
+    assert store.state("a") is JobState.WAITING
+
+
+def test_a_pid_of_another_process_is_left_alone(other):
+    pid, _, rest = other.runner.partition("-")
+    stranger = f"{pid}-1{rest}"
+    assert not is_alive(stranger)
+    assert end_runner(stranger)
+    assert other.is_alive
