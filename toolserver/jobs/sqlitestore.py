@@ -1,8 +1,9 @@
 """A native thread that works on an SQLite file for the greenlets of the loop.
 
-Whatever is asked while it works on one transaction is done in the next one, together,
-in the order in which it was asked for: the commit, which costs most, is shared by all,
-and so is the way to the thread and back. Each operation has a savepoint of its own, so
+What is asked in one turn of the loop, and whatever is asked while it works on one
+transaction, is done in the next one, together, in the order in which it was asked for:
+the commit, which costs most, is shared by all, and so is the way to the thread and
+back. Each operation has a savepoint of its own, so
 that one that fails undoes nothing of the others; what cannot be kept together, as the
 disk is full, is tried one by one.
 """
@@ -70,7 +71,9 @@ class SQLiteStore:
         self._begin = begin
         self._settings = settings
         self._busy = busy
-        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        #: What was asked in this turn of the loop, and before.
+        self._asked: list[_Task] = []
+        self._tasks: SimpleQueue[list[_Task] | None] = SimpleQueue()
         self._done: deque[_Task] = deque()
         self._watcher: Any = None
         self._closing: _Task | None = None
@@ -112,7 +115,10 @@ class SQLiteStore:
         if self._watcher is None or self._closing is not None:
             raise JobNotStored(f"{self._path}: is not open")
         task = _Task(operation, Waiter())
-        self._tasks.put(task)
+        if not self._asked:
+            # The thread is told when all have asked whose turn it is.
+            get_hub().loop.run_callback(self._hand_over)
+        self._asked.append(task)
         try:
             return _outcome(task)  # type: ignore[no-any-return]
         except sqlite3.Error as error:
@@ -120,13 +126,14 @@ class SQLiteStore:
 
     def run_later(self, operation: Operation) -> None:
         """Run an operation and wait for nothing; from any thread."""
-        self._tasks.put(_Task(operation, None))
+        self._tasks.put([_Task(operation, None)])
 
     def close(self) -> None:
         """Finish what was asked for, and close the file."""
         if self._watcher is None or self._closing is not None:
             return
         self._closing = _Task(lambda base: None, Waiter())
+        self._hand_over()
         self._tasks.put(None)
         _outcome(self._closing)
         self._let_go()
@@ -135,6 +142,11 @@ class SQLiteStore:
         self._watcher.stop()
         self._watcher.close()
         self._watcher = None
+
+    def _hand_over(self) -> None:
+        if self._asked:
+            self._tasks.put(self._asked)
+            self._asked = []
 
     def _wake(self) -> None:
         # In the hub: whoever waits goes on from here.
@@ -166,22 +178,23 @@ class SQLiteStore:
         is_open = True
         while is_open:
             tasks, is_open = self._next_tasks()
-            if tasks:
-                self._run_batch(base, tasks)
-                self._tell(tasks)
+            for start in range(0, len(tasks), _BATCH):
+                batch = tasks[start : start + _BATCH]
+                self._run_batch(base, batch)
+                self._tell(batch)
         base.close()
         if self._closing is not None:
             self._tell([self._closing])
 
     def _next_tasks(self) -> tuple[list[_Task], bool]:
-        found = []
-        task = self._tasks.get()
-        while task is not None:
-            found.append(task)
-            if len(found) == _BATCH:
+        found: list[_Task] = []
+        tasks = self._tasks.get()
+        while tasks is not None:
+            found += tasks
+            if len(found) >= _BATCH:
                 return found, True
             try:
-                task = self._tasks.get_nowait()
+                tasks = self._tasks.get_nowait()
             except Empty:
                 return found, True
         return found, False
