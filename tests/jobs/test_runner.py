@@ -14,6 +14,7 @@ from toolserver import (
     StandardTool,
     TransientTool,
     chain,
+    context,
     job,
     progress,
     register,
@@ -21,7 +22,13 @@ from toolserver import (
     threaded,
 )
 from toolserver.contexts import Context, bind
-from toolserver.errors import ApplicationError, JobCancelled, JobNotStored, NotFound
+from toolserver.errors import (
+    ApplicationError,
+    JobCancelled,
+    JobFailed,
+    JobNotStored,
+    NotFound,
+)
 from toolserver.jobs.records import JobState
 from toolserver.testing import serve
 
@@ -72,6 +79,12 @@ class Kiln(StandardTool):
         other = self.schedule(timedelta(hours=1), self.quick)
         other.cancel()
         other.result(5)
+
+    def wait_for_next(self) -> str:
+        return self.enqueue(9, self.quick).result()
+
+    def wait_for_itself(self) -> str:
+        return job(context.job_id).result()
 
     def quick(self) -> str:
         progress(0.5, "half")
@@ -170,6 +183,15 @@ def test_who_waits_for_a_cancelled_job_has_failed(kiln):
     with pytest.raises(JobCancelled):
         made.result(5)
     assert made.status == "failed"
+
+
+@pytest.mark.parametrize("method", ["wait_for_next", "wait_for_itself"])
+def test_who_would_wait_for_ever_is_told(kiln, method):
+    with pytest.raises(JobFailed, match=r"RuntimeError: job .* cannot"):
+        kiln.enqueue(1, getattr(kiln, method)).result(5)
+    # Outside of the queue there is nothing to be afraid of.
+    made = kiln.schedule(timedelta(0), kiln.wait_for_next)
+    assert made.result(5) == "done"
 
 
 def test_a_result_that_cannot_be_kept_is_not_tried_again(kiln):

@@ -72,6 +72,8 @@ class Job(Generic[R]):
 
         Raises:
             TimeoutError: It has not ended in time.
+            RuntimeError: The running job is of the same queue, so that this one comes
+                after it and would never end.
             JobFailed: It raised an exception of a class that is not known here.
             JobCancelled: It was cancelled.
             JobLost: It was begun again and again and never came to an end.

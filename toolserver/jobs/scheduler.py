@@ -376,6 +376,8 @@ class Scheduler:
                 f"when: got {when!r}, expected seconds since the epoch, a datetime "
                 "with a zone, or a timedelta from now"
             )
+        # What waits is moved when it is seen that the clock was set: this is not any more.
+        self.runner.follow_clock()
         return self.clock.at(float(when)), True
 
     # --- what became of them
@@ -414,6 +416,8 @@ class Scheduler:
             if waiting is None:
                 found = self._wait(id, timeout)
             else:
+                if isinstance(waiting, Run):
+                    _check_queue(found.job, waiting.claim.job)
                 with waiting.pool.lend():
                     self.runner.wake()
                     found = self._wait(id, timeout)
@@ -631,6 +635,17 @@ class _Told:
     def put(self, item: Any) -> None:
         if JobState(item[1]).is_final:
             self.event.set()
+
+
+def _check_queue(job: JobRecord, waiting: JobRecord) -> None:
+    """Refuse to wait for what cannot begin, or end, before who waits has ended."""
+    if job.id == waiting.id:
+        raise RuntimeError(f"job {job.id}: cannot wait for its own end")
+    if job.queue is not None and job.queue == waiting.queue:
+        raise RuntimeError(
+            f"job {job.id}: cannot begin before job {waiting.id} has ended, which is "
+            f"of the same queue {job.queue!r} and would wait for it"
+        )
 
 
 def queue_of(tool: Tool) -> str:
