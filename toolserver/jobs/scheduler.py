@@ -376,7 +376,7 @@ class Scheduler:
                 f"when: got {when!r}, expected seconds since the epoch, a datetime "
                 "with a zone, or a timedelta from now"
             )
-        # What waits is moved when it is seen that the clock was set: this is not any more.
+        # What waits is moved once it is seen that the clock was set: this need not be.
         self.runner.follow_clock()
         return self.clock.at(float(when)), True
 

@@ -443,12 +443,16 @@ class SQLiteEngine:
 
 def _agree(base: sqlite3.Connection, offset: float, boot: str) -> float:
     """The offset of the jobs' clock that the first process since boot has set."""
-    found = base.execute("SELECT boot, offset FROM clock").fetchone()
-    if boot and found is not None and found[0] == boot:
-        return float(found[1])
+    found = base.execute("SELECT boot, offset, ahead FROM clock").fetchone()
+    ahead = 0.0
+    if found is not None:
+        before, agreed, ahead = found
+        if boot and before == boot:
+            return float(agreed)
     base.execute("DELETE FROM clock")
-    base.execute("INSERT INTO clock VALUES (?, ?, 0)", (boot, offset))
-    return offset
+    # What waits for a time of day was moved by how far that is ahead of this clock.
+    base.execute("INSERT INTO clock VALUES (?, ?, ?)", (boot, offset - ahead, ahead))
+    return offset - ahead
 
 
 def _by_turns(one: list[Any], other: list[Any]) -> list[Any]:
