@@ -1,14 +1,11 @@
 """What every engine does alike."""
 
-import sqlite3
-
 import gevent
 import pytest
 
 from tests.jobs.engines import MAKERS, claim, ids, put, record
-from toolserver.errors import JobNotStored, Overload, StartError
+from toolserver.errors import Overload
 from toolserver.jobs.records import Ending, JobState
-from toolserver.jobs.sqlite import SQLiteEngine
 
 DONE = Ending(JobState.DONE, result=b"result")
 
@@ -369,84 +366,3 @@ def test_many_greenlets_use_it_at_once(engine):
     while len(seen) < 200:
         gevent.joinall([gevent.spawn(run, f"r{n}") for n in range(4)], raise_error=True)
     assert len(set(seen)) == len(seen) == 200
-
-
-# --- SQLite alone
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "jobs.db"
-
-
-def test_a_file_is_found_again(path):
-    first = SQLiteEngine(path)
-    assert first.open(5.0, "boot") == 5.0
-    put(first, "a", queue="q")
-    assert path.stat().st_mode & 0o777 == 0o600
-    second = SQLiteEngine(path)
-    # All who use it go by the clock of the first.
-    assert second.open(9.0, "boot") == 5.0
-    assert ids(claim(second)) == ["a"]
-    assert claim(first, runner="two") == []
-    first.close()
-    second.close()
-    third = SQLiteEngine(path)
-    assert third.open(7.0, "another boot") == 7.0
-    assert third.status("a").state is JobState.RUNNING
-    third.close()
-
-
-@pytest.mark.parametrize("content", ["nonsense" * 1000, "newer"])
-def test_a_file_that_cannot_be_used_is_kept(path, content):
-    if content == "newer":
-        with sqlite3.connect(path) as base:
-            base.execute("PRAGMA user_version = 99")
-            base.execute("CREATE TABLE t (x)")
-    else:
-        path.write_text(content)
-    before = path.read_bytes()
-    engine = SQLiteEngine(path)
-    with pytest.raises(StartError, match=r"jobs\.db"):
-        engine.open(0.0, "boot")
-    assert path.read_bytes() == before
-
-
-def test_a_full_disk_loses_nothing_that_was_accepted(path):
-    engine = SQLiteEngine(path)
-    engine.open(0.0, "boot")
-    engine._write(lambda base: base.execute("PRAGMA max_page_count = 40").fetchall())
-    accepted = []
-
-    def fill():
-        for number in range(100):
-            engine.put([record(f"{number}", arguments=b"x" * 5000)])
-            accepted.append(f"{number}")
-
-    with pytest.raises(JobNotStored, match="full"):
-        fill()
-    assert accepted
-    assert engine.counts().states == {JobState.WAITING: len(accepted)}
-    # With room again it goes on where it was.
-    engine._write(lambda base: base.execute("PRAGMA max_page_count = 9000").fetchall())
-    end(engine, claim(engine, 100, now=1.0), now=2.0)
-    assert engine.purge(now=1e9) == len(accepted)
-    assert put(engine, "again") == [True]
-    engine.close()
-
-
-def test_one_that_fails_undoes_nothing_of_the_others(path):
-    engine = SQLiteEngine(path)
-    engine.open(0.0, "boot")
-
-    def fail():
-        with pytest.raises(ZeroDivisionError):
-            engine._write(lambda base: base.execute("DELETE FROM jobs") and 1 / 0)
-
-    greenlets = []
-    for number in range(50):
-        greenlets.append(gevent.spawn(put, engine, f"{number}"))
-        greenlets.append(gevent.spawn(fail))
-    gevent.joinall(greenlets, raise_error=True)
-    assert engine.counts().states == {JobState.WAITING: 50}
-    engine.close()
