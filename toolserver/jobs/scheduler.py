@@ -260,7 +260,9 @@ class Scheduler:
         record = JobRecord(
             id=id or secrets.token_hex(16),
             method=target.name,
-            arguments=write_arguments(target.spec, args, kwargs),
+            arguments=write_arguments(
+                target.spec.unlocked or target.spec, args, kwargs
+            ),
             queue=queue,
             priority=priority,
             created=now,
