@@ -212,6 +212,13 @@ def test_jobs_that_follow_the_clock_wait_again_when_it_is_set_back(engine):
     assert sorted(ids(claim(engine, now=70.0))) == ["beside", "q"]
 
 
+def test_a_pause_before_another_try_does_not_follow_the_clock(engine):
+    put(engine, "a", follows_clock=True)
+    end(engine, claim(engine), Ending(JobState.WAITING, due=5.0))
+    engine.shift(-60.0)
+    assert ids(claim(engine, now=5.0)) == ["a"]
+
+
 def test_what_is_due_is_not_the_next_that_becomes_due(engine):
     put(engine, "q", queue="q", due=5.0)
     put(engine, "beside", due=6.0)

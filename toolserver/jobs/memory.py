@@ -293,7 +293,9 @@ class MemoryEngine:
             queue.waiting = []
         for job in self._jobs.values():
             if job.state is JobState.WAITING:
-                job.due += later if job.record.follows_clock else 0.0
+                # The pause before another try is none till a time of day.
+                if job.record.follows_clock and not job.tries:
+                    job.due += later
                 self._later.append((job.due, job.number))
         heapq.heapify(self._later)
 

@@ -158,8 +158,10 @@ STATUS = """
 SELECT record, state, attempts, tries, runner, started, finished, fraction, text,
     is_cancelling, is_taken, {} FROM jobs
 """
+# The pause before another try is none till a time of day.
 SHIFT = """
-UPDATE jobs SET due = due - ?, is_due = 0 WHERE state = 0 AND follows_clock
+UPDATE jobs SET due = due - ?, is_due = 0
+WHERE state = 0 AND follows_clock AND tries = 0
 """
 FORGET = """
 DELETE FROM jobs WHERE number IN (
