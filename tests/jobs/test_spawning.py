@@ -21,6 +21,7 @@ from toolserver import (
 from toolserver.declarations import declared
 from toolserver.errors import JobCancelled, JobExpired, JobUnknown
 from toolserver.jobs.known import KnownJobs
+from toolserver.jobs.pool import current_trace
 from toolserver.testing import serve
 
 left_behind: ContextVar[str] = ContextVar("left_behind", default="nothing")
@@ -55,6 +56,12 @@ class Mill(StandardTool):
     def spawn_who(self) -> object:
         mine.set("the caller's")
         return self.spawn(self.who).result(5)
+
+    def traces(self) -> list[str]:
+        def inner() -> list[str]:
+            return [current_trace(), self.spawn(current_trace).result(5)]
+
+        return self.spawn(inner).result(5)
 
     def own_id(self) -> str | None:
         return context.job_id
@@ -140,6 +147,13 @@ def test_a_job_runs_for_the_client_of_its_starter(server, mill):
     assert asked == ("ann", {"millers"}, mill, "who")
     assert mill.spawn(mill.who).result(5) == (None, frozenset(), mill, "who")
     assert mill.spawn(lambda: mine.get()).result(5) == "nothing"
+
+
+def test_the_trace_of_a_request_goes_on_in_its_jobs(server):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    told = server.http.get("/mill/traces", headers={"traceparent": trace})
+    assert told.json() == [trace, trace]
+    assert server.call("mill.traces") == ["", ""]
 
 
 def test_a_job_is_found_by_its_id_until_some_time_after_its_end(server, mill):

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from gevent import get_hub
 
 from toolserver.contexts import current
+from toolserver.message import Headers
 from toolserver.pools import PooledGreenlet, Work, end_all
 
-__all__ = ["JobPool", "RunningJob", "current_trace", "running_job"]
+__all__ = ["JobPool", "RunningJob", "current_trace", "running_job", "trace_of"]
 
 #: Jobs begun in one turn of the loop, so that sockets get theirs.
 _BEGUN = 100
@@ -53,10 +54,19 @@ def current_trace() -> str:
     if context is None:
         return ""
     if context.request is not None:
-        found: str = context.request.headers.get("traceparent", "")
-        return found[:128]
+        return trace_of(context.request.headers)
     job: RunningJob | None = context.job
     return job.trace if job is not None else ""
+
+
+def trace_of(headers: Headers) -> str:
+    """The W3C trace context of a request.
+
+    Args:
+        headers: The fields of its head.
+    """
+    found: str = headers.get("traceparent", "")
+    return found[:128]
 
 
 class _Worker(PooledGreenlet):

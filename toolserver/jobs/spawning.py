@@ -22,8 +22,9 @@ from toolserver.errors import CallTimeout, JobCancelled, JobExpired, ToolserverE
 from toolserver.factories import TransientTool
 from toolserver.jobs.handles import Job, Jobs
 from toolserver.jobs.known import KnownJobs
-from toolserver.jobs.pool import JobPool, current_trace, running_job
+from toolserver.jobs.pool import JobPool, current_trace, running_job, trace_of
 from toolserver.jobs.records import JobState
+from toolserver.message import Headers
 from toolserver.nativethreads import ask_loop, in_loop, in_native_thread
 from toolserver.services import Services
 from toolserver.tools import Tool
@@ -52,19 +53,19 @@ class SpawnedJob(Job[Any]):
         args: Its positional arguments.
         kwargs: Its named arguments.
         options: How it is run; None for as usual.
-        trace: The trace context of who started it.
+        trace: The trace context of who started it, or the head of the request that
+            has it.
 
     Attributes:
         context: The context of the call, until it has ended.
-        trace: The trace context of who started it.
         progress: How much of it is done, from 0 to 1, and what it says; None where it
             never told.
     """
 
     __slots__ = (
         *("_args", "_ended", "_error", "_function", "_greenlet", "_kwargs", "_options"),
-        *("_spawner", "_state", "_value", "__weakref__"),
-        *("context", "progress", "trace"),
+        *("_spawner", "_state", "_trace", "_value"),
+        *("__weakref__", "context", "progress"),
     )
 
     def __init__(
@@ -74,10 +75,10 @@ class SpawnedJob(Job[Any]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: Jobs | None,
-        trace: str,
+        trace: str | Headers,
     ) -> None:
         self.context: Context | None = None
-        self.trace = trace
+        self._trace = trace
         self.progress: tuple[float, str] | None = None
         self._id = ""
         self._spawner = spawner
@@ -100,6 +101,12 @@ class SpawnedJob(Job[Any]):
             if self._state.is_final:
                 known.note_end(self._id)
         return self._id
+
+    @property
+    def trace(self) -> str:
+        """The W3C trace context of who started it, until it has ended."""
+        trace = self._trace
+        return trace if isinstance(trace, str) else trace_of(trace)
 
     @property
     def pool(self) -> JobPool:
@@ -156,6 +163,7 @@ class SpawnedJob(Job[Any]):
         # context knows the job: a circle.
         self._args, self._kwargs, self._function = (), _NO_NAMES, _nothing
         self.context = self._greenlet = None
+        self._trace = ""
         if self._id:
             self._spawner.known.note_end(self._id)
         if self._ended is not None:
@@ -254,12 +262,14 @@ class Spawner:
             path = self._paths.get(function) or self._path(function)
             function, tool, name = path
         outer = current()
-        trace = "" if outer is None else current_trace()
-        job = SpawnedJob(self, function, args, kwargs, options, trace)
         if outer is None:
+            job = SpawnedJob(self, function, args, kwargs, options, "")
             made = self._nobody.apart(tool, name, job)
             made.number = next_number()
         else:
+            # To look it up costs more than most others need.
+            trace = outer.request.headers if outer.request else current_trace()
+            job = SpawnedJob(self, function, args, kwargs, options, trace)
             made = outer.apart(tool, name, job)
             made.services = self._services
         job.context = made
