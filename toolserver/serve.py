@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     # How the processes of a server speak to each other.
     for flag in ("--detached", "--first"):
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
-    for name in ("--ready-fd", "--lock-fd", "--listen-fd", "--hub-fd", "--worker"):
+    descriptors = ("ready", "lock", "listen", "hub", "tally")
+    for name in ("--worker", *(f"--{each}-fd" for each in descriptors)):
         parser.add_argument(name, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--reloads", type=int, default=0, help=argparse.SUPPRESS)
     return parser

@@ -26,6 +26,7 @@ from toolserver.endpoints import INDEX, endpoints_of
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.http.certificates import Certificates, make_certificates
+from toolserver.http.tally import Tally
 from toolserver.http.transport import HTTPServer
 from toolserver.jobs.engines import make_engine
 from toolserver.jobs.scheduler import Scheduler
@@ -65,7 +66,7 @@ class Worker:
             with this one.
         listener: The listening socket that was inherited; by default one is opened as
             the settings say.
-        shares_listener: Whether other processes accept from it, too.
+        tally: Where other processes accept from it, too: what each of them has.
         tells_start: Whether it is the one to tell that the server has started.
     """
 
@@ -79,7 +80,7 @@ class Worker:
         tools: Iterable[Declaration] | None = None,
         link: Link | None = None,
         listener: socket.socket | None = None,
-        shares_listener: bool = True,
+        tally: Tally | None = None,
         tells_start: bool = True,
     ) -> None:
         self.settings = settings
@@ -95,7 +96,7 @@ class Worker:
         )
         self.services = Services(self.registry, self.dispatcher, settings, home)
         self._listener = listener
-        self._shares_listener = shares_listener
+        self._tally = tally
         self._tells_start = tells_start
         self._link = link
         if link is not None:
@@ -182,7 +183,7 @@ class Worker:
         )
         # The port is taken before the tools are touched: a second server that is
         # started by mistake does no harm.
-        http.listen(self._listener, is_shared=self._shares_listener)
+        http.listen(self._listener, tally=self._tally)
         self._http = http
         install(self.services)
         try:

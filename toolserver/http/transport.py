@@ -28,6 +28,7 @@ from toolserver.http.intake import Intake
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.http.parser import HeadParser
 from toolserver.http.reply import ReplyHeads
+from toolserver.http.tally import Tally
 from toolserver.http.tls_connection import TLSConnection
 from toolserver.message import Request
 from toolserver.pools import Pool
@@ -40,6 +41,8 @@ log = logging.getLogger("toolserver.http")
 #: Connections taken per turn of the loop. From a socket that other processes share
 #: one at a time, so that each process gets its part.
 _ACCEPTS, _ACCEPTS_SHARED = 64, 1
+#: Seconds for which a process that has more connections leaves a new one to others.
+_GIVES_WAY = 0.001
 #: Connections over the bound that are told so at a time; others are just closed.
 _REFUSED = 100
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -117,6 +120,7 @@ class HTTPServer:
         self._is_unix = False
         self._unix_inode = 0
         self._accepts = _ACCEPTS
+        self._tally: Tally | None = None
         self._accept_watcher: Any = None
         self._is_short_of_files = False
         self._timer: Any = None
@@ -174,14 +178,14 @@ class HTTPServer:
     # --- start
 
     def listen(
-        self, listener: socket.socket | None = None, *, is_shared: bool = True
+        self, listener: socket.socket | None = None, *, tally: Tally | None = None
     ) -> None:
         """Take the port; connections wait in the kernel until `start`.
 
         Args:
             listener: A listening socket that somebody else has opened, and whose path
                 he removes; by default one is opened as the settings say.
-            is_shared: Whether other processes accept from it, too.
+            tally: Where other processes accept from it, too: what each of them has.
 
         Raises:
             StartError: The port cannot be had.
@@ -189,7 +193,8 @@ class HTTPServer:
         is_own = listener is None
         if listener is None:
             listener = open_listener(self.settings)
-        elif is_shared:
+        if tally is not None:
+            self._tally = tally
             self._accepts = _ACCEPTS_SHARED
         family, kind, protocol = listener.family, listener.type, listener.proto
         # The plain socket of the interpreter: gevent's would add a greenlet switch
@@ -234,9 +239,27 @@ class HTTPServer:
         self._timer = loop.timer(self._interval, self._interval)
         self._timer.start(self._keep_time)
         self._accept_watcher = loop.io(self._listener.fileno(), _READ)
-        self._accept_watcher.start(self._accept)
+        if self._tally is None:
+            self._accept_watcher.start(self._accept)
+        else:
+            self._tally.tell(0)
+            self._accept_watcher.start(self._accept_shared)
 
     # --- callbacks of the loop
+
+    def _accept_shared(self) -> None:
+        assert self._tally is not None  # noqa: S101  # else nothing is shared
+        if self._tally.has_fewer_elsewhere(len(self._connections)):
+            self._accept_watcher.stop()
+            timer = get_hub().loop.timer(_GIVES_WAY)
+            timer.start(self._accept_after_others, timer)
+        else:
+            self._accept()
+
+    def _accept_after_others(self, timer: Any) -> None:
+        # The others may be busy: what nobody has taken by now is ours.
+        self._accept()
+        self._resume_accepting(timer)
 
     def _accept(self) -> None:
         listener = self._listener
@@ -274,7 +297,8 @@ class HTTPServer:
     def _resume_accepting(self, timer: Any) -> None:
         timer.close()
         if self._accept_watcher is not None:
-            self._accept_watcher.start(self._accept)
+            accept = self._accept if self._tally is None else self._accept_shared
+            self._accept_watcher.start(accept)
 
     def _open(self, sock: _socket.socket, address: Any) -> None:
         peer, port = "", 0
@@ -297,6 +321,8 @@ class HTTPServer:
         else:
             connection = TLSConnection(self, sock, peer, port, self._tls())
         self._connections.add(connection)
+        if self._tally is not None:
+            self._tally.tell(len(self._connections))
         if excess >= 0:
             connection.refuse(503, "too many connections", retry_after=1)
         elif count > limits.connections_per_address and not self._exempt(peer):
@@ -326,6 +352,8 @@ class HTTPServer:
     def forget(self, connection: Connection) -> None:
         """Take note that a connection has been closed."""
         self._connections.discard(connection)
+        if self._tally is not None:
+            self._tally.tell(len(self._connections))
         count = self._by_address[connection.peer] - 1
         if count:
             self._by_address[connection.peer] = count
@@ -398,6 +426,8 @@ class HTTPServer:
             self._accept_watcher.stop()
             self._accept_watcher.close()
             self._accept_watcher = None
+        if self._tally is not None:
+            self._tally.leave()
         if self._listener is not None:
             self._listener.close()
             self._listener = None

@@ -40,13 +40,7 @@ class Alone:
         process = self._process
         # The process keeps its own, for the case that it executes itself anew.
         listener = socket.socket(fileno=socket.dup(process.listener.fileno()))
-        worker = make_worker(
-            process,
-            self._configuration,
-            logs,
-            listener=listener,
-            shares_listener=False,
-        )
+        worker = make_worker(process, self._configuration, logs, listener=listener)
         # It looks before the code is loaded, so that no change is missed.
         watch = self._watch(worker) if process.watches_files else None
         process.catch_signals(logs)

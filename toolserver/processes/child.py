@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import gevent
 from gevent import subprocess
@@ -54,6 +54,7 @@ class Child:
         home: The folders of the server.
         arguments: The arguments of `toolserver.serve` that are the same for all.
         listener: The socket from which it accepts.
+        tally: Where the workers tell how many connections each has.
         hub: What connects it with the others.
         number: Its place among the workers.
 
@@ -69,6 +70,7 @@ class Child:
         home: Home,
         arguments: Sequence[str],
         listener: socket.socket,
+        tally: BinaryIO,
         hub: Hub,
         number: int,
     ) -> None:
@@ -78,18 +80,18 @@ class Child:
         self._missed: set[signal.Signals] = set()
         ours, theirs = socket.socketpair()
         self._reader, writer = os.pipe()
-        words = [
-            *arguments,
-            f"--worker={number}",
-            f"--listen-fd={listener.fileno()}",
-            f"--hub-fd={theirs.fileno()}",
-            f"--ready-fd={writer}",
-        ]
+        inherited = {
+            "listen": listener.fileno(),
+            "tally": tally.fileno(),
+            "hub": theirs.fileno(),
+            "ready": writer,
+        }
+        words = [f"--{name}-fd={each}" for name, each in inherited.items()]
         try:
             self._process: Any = subprocess.Popen(
-                server_command(home, words),
+                server_command(home, [*arguments, f"--worker={number}", *words]),
                 stdin=subprocess.DEVNULL,
-                pass_fds=[listener.fileno(), theirs.fileno(), writer],
+                pass_fds=list(inherited.values()),
                 env=server_environment(),
                 # An impatient hand at the terminal interrupts the master alone.
                 start_new_session=True,

@@ -12,6 +12,7 @@ import gevent
 
 from toolserver.errors import StartError
 from toolserver.home import Home
+from toolserver.http.tally import Tally, make_tally
 from toolserver.pidfile import WorkerState
 from toolserver.processes.child import Child, Ready
 from toolserver.sharing.hub import Hub
@@ -20,6 +21,8 @@ __all__ = ["Ready", "Supervisor"]
 
 log = logging.getLogger("toolserver.master")
 
+#: Workers at most, as the settings have it.
+_MOST = 1000
 #: A worker that lives as long is a good one, seconds.
 _GOOD_S = 10.0
 #: Pauses before a worker is started again that has died young: the first, doubled each
@@ -55,6 +58,8 @@ class Supervisor:
         self._stop_timeout = stop_timeout
         self._on_change = on_change
         self._hub = Hub()
+        self._tally_file = make_tally(_MOST)
+        self._tally = Tally(self._tally_file.fileno())
         # All processes that have not ended yet; of each place the one that serves.
         self._children: set[Child] = set()
         self._serving: dict[int, Child] = {}
@@ -114,6 +119,7 @@ class Supervisor:
             self._replace(number)
         for number in [each for each in self._serving if each >= count]:
             self._end(self._serving.pop(number), signal.SIGUSR2)
+            self._tally.clear(number)
         for number in [each for each in self._revivals if each >= count]:
             self._revivals.pop(number).kill()
         self._on_change()
@@ -149,7 +155,12 @@ class Supervisor:
 
     def _execute(self, number: int, *words: str) -> Child:
         child = Child(
-            self._home, [*self._arguments, *words], self._listener, self._hub, number
+            self._home,
+            [*self._arguments, *words],
+            self._listener,
+            self._tally_file,
+            self._hub,
+            number,
         )
         self._children.add(child)
         return child
@@ -181,6 +192,7 @@ class Supervisor:
         if self._serving.get(number) is not child or self._is_stopping:
             return
         del self._serving[number]
+        self._tally.clear(number)
         self._on_change()
         log.error("worker %d died: %s; another is started", child.pid, child.ending)
         is_young = time.time() - child.started < _GOOD_S

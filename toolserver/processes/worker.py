@@ -15,6 +15,7 @@ from typing import Any
 from gevent.monkey import get_original
 
 from toolserver.errors import StartError
+from toolserver.http.tally import Tally
 from toolserver.processes.common import ServerProcess, log
 from toolserver.processes.making import make_worker
 from toolserver.sharing.link import Link
@@ -46,6 +47,8 @@ class WorkerProcess(ServerProcess):
         self._is_replaced = False
         self._hub = socket.socket(fileno=options.hub_fd)
         self._hub.set_inheritable(False)
+        self._tally = Tally(options.tally_fd, options.worker)
+        os.close(options.tally_fd)
 
     def run(self) -> None:
         """Answer requests until the master says so, or is gone."""
@@ -65,6 +68,7 @@ class WorkerProcess(ServerProcess):
                 logs,
                 link=link,
                 listener=listener,
+                tally=self._tally,
                 tells_start=self._is_first,
             )
             self.on_signal(signal.SIGTERM, self.stop)
