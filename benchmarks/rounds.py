@@ -92,11 +92,14 @@ class Run:
         """A server on its own CPU, to be entered."""
         return Server(spec, self.cpus.server)
 
-    def rates(self, contestants: Mapping[str, Contestant]) -> Rates:
+    def rates(
+        self, contestants: Mapping[str, Contestant], *, cpus: set[int] | None = None
+    ) -> Rates:
         """Measure answers per second.
 
         Args:
             contestants: By the name that the tables show.
+            cpus: CPUs of the servers, if it is not the one.
         """
         found: dict[str, list[float]] = {name: [] for name in contestants}
         measures = {name: Measure(name) for name in contestants}
@@ -104,8 +107,8 @@ class Run:
             servers: dict[ServerSpec, Server] = {}
             for each in contestants.values():
                 if each.server not in servers:
-                    started = stack.enter_context(self.server(each.server))
-                    servers[each.server] = started
+                    started = Server(each.server, cpus or self.cpus.server)
+                    servers[each.server] = stack.enter_context(started)
             for each in contestants.values():
                 verify(servers[each.server].port, each.request, each.check)
                 self._once(servers[each.server], each, 1)  # warms up
