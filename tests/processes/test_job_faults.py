@@ -6,6 +6,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from functools import partial
@@ -193,6 +194,48 @@ def test_a_call_that_holds_up_its_process_keeps_its_jobs(tmp_path):
         journal = Journal.of(found.home)
         journal.assert_one_at_a_time()
         assert [call.name for call in journal.calls] == ["busy", "after"]
+        assert found.workers == workers
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a few MiB, where the machine lets us have one."""
+    folder = tmp_path / "home" / "var"
+    folder.mkdir(parents=True)
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=4m", "toolserver-tests", folder]
+    if subprocess.run(mounting, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_accepted(small_disk):
+    with server(small_disk.parent, workers=2, settings=QUICK, tools=JOBS) as found:
+        workers = found.workers
+        running = found.call("one.queue", name="running", seconds=1.0)
+        ids = [running, found.call("one.queue", name="next")]
+        wait_for(lambda: Journal.of(found.home).calls)
+        filler = small_disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        statuses = []
+        for number in range(30):
+            url, name = f"{found.url}/one/queue", f"{number}" + 2000 * "x"
+            answer = requests.post(url, json={"name": name}, timeout=30)
+            statuses.append(answer.status_code)
+            if answer.ok:
+                ids.append(answer.text)
+        assert set(statuses) <= {200, 503}
+        assert statuses[-1] == 503
+        # Longer than a lease: nobody is to blame that it could not be renewed.
+        gevent.sleep(2.5)
+        filler.unlink()
+        wait_for(lambda: all_in(found.home, DONE))
+        assert jobs_of(found.home).keys() == set(ids)
+        journal = Journal.of(found.home)
+        journal.assert_one_at_a_time()
+        assert len(journal.calls) == len(ids)
         assert found.workers == workers
 
 

@@ -26,7 +26,7 @@ from toolserver.jobs.recovery import Recovery
 from toolserver.jobs.runners import name_runner
 from toolserver.settings import JobSettings
 
-__all__ = ["READY", "Run", "Runner"]
+__all__ = ["CANCEL", "READY", "OnChange", "Run", "Runner"]
 
 log = logging.getLogger("toolserver.jobs")
 
@@ -39,6 +39,9 @@ _LOOK_SHARED, _LOOK_ALONE = 1.0, 30.0
 _PARTED = 0.5
 #: Seconds between two writings of progress.
 _PROGRESS = 0.25
+
+#: Told id, method, state, fraction and text of a job that has changed.
+OnChange = Callable[[str, str, JobState, float | None, str], None]
 
 _start_native_thread: Any = get_original("_thread", "start_new_thread")
 _native_sleep: Any = get_original("time", "sleep")
@@ -145,7 +148,7 @@ class Runner:
         *,
         has_peers: bool,
         make: Callable[[Run], Ending],
-        on_change: Callable[[str, str, JobState, float | None, str], None],
+        on_change: OnChange,
         on_clock_set: Callable[[], None],
     ) -> None:
         self.name = name_runner()
@@ -320,6 +323,7 @@ class Runner:
             try:
                 pause = min(pause, self._claim_some())
             except Exception:
+                pause = _LOOK_SHARED
                 log.exception("jobs cannot be claimed; tried again in %g s", pause)
             self._is_looking = False
             if pause > 0:
