@@ -152,7 +152,7 @@ class TestServer(Client):
         """
         return Client(self.worker, name, groups)
 
-    def run_jobs(self, advance: float = 0.0, *, timeout: float = 30.0) -> None:
+    def run_jobs(self, advance: float = 0.0, *, timeout: float = 30.0) -> int:
         """Run the jobs that are due, and those that they lead to, to their ends.
 
         Time that is to pass does so at once and step by step: calls that are due
@@ -163,10 +163,14 @@ class TestServer(Client):
             advance: Seconds that pass for jobs.
             timeout: Seconds that they may really take each time.
 
+        Returns:
+            How many were run, those that were spawned not counted.
+
         Raises:
             TimeoutError: Some take longer.
         """
         jobs = self.worker.jobs
+        before = jobs.runner.served
         end = jobs.clock.now() + advance
         jobs.settle(timeout)
         due = jobs.engine.next_due(jobs.clock.now())
@@ -176,6 +180,7 @@ class TestServer(Client):
             due = jobs.engine.next_due(jobs.clock.now())
         jobs.clock.advance(max(0.0, end - jobs.clock.now()))
         jobs.settle(timeout)
+        return jobs.runner.served - before
 
     def tool(self, namespace: str) -> Any:
         """The instance of a tool that the server uses.

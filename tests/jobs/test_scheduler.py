@@ -211,6 +211,16 @@ def test_timed_calls_start_when_due_and_never_early(press):
     assert press.printed == ["sooner", "soon", "at"]
 
 
+def test_time_that_passes_in_tests_runs_what_becomes_due(server, press):
+    for minutes in (1, 2, 3):
+        press.schedule(timedelta(minutes=minutes), press.slow, f"{minutes}")
+    assert server.run_jobs(advance=50) == 0
+    assert server.run_jobs(advance=80) == 2
+    assert press.printed == ["1", "2"]
+    press.enqueue(0, press.slow, "now")
+    assert server.run_jobs() == 1
+
+
 @pytest.mark.parametrize(
     "when", [datetime(2030, 1, 1), "tomorrow", float("nan"), -1, None]
 )
@@ -327,7 +337,7 @@ def gated(press):
 
 def test_unknown_ids_are_told_so(server, press):
     with pytest.raises(JobUnknown, match="no job 'nope'"):
-        server.worker.jobs.find("nope")
+        server.worker.jobs.outcomes.find("nope")
 
 
 def test_a_job_has_its_own_context(server, press):
@@ -355,7 +365,7 @@ def test_the_job_of_a_client_that_has_gone_is_refused(server, press):
     server.worker._access.load()
     server.worker.jobs.runner.start()
     with pytest.raises(Forbidden, match="no client 'ann' any more"):
-        server.worker.jobs.find(answer.json()).result(5)
+        server.worker.jobs.outcomes.find(answer.json()).result(5)
 
 
 def test_jobs_that_wait_for_jobs_do_not_starve(server):

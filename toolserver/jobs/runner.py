@@ -137,6 +137,7 @@ class Runner:
     Attributes:
         name: What the store knows it by.
         pool: The greenlets of the jobs.
+        served: How many jobs it has run, to whatever end.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class Runner:
     ) -> None:
         self.name = name_runner()
         self.pool = JobPool(settings.max_jobs)
+        self.served = 0
         self._engine = engine
         self._clock = clock
         self._bus = bus
@@ -279,6 +281,7 @@ class Runner:
             if not run.is_released and self._finish(run, ending):
                 self._on_change(job.id, job.method, ending.state, None, "")
         finally:
+            self.served += 1
             self._running.pop(job.id, None)
             if not self._running:
                 self._is_empty.set()
