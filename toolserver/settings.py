@@ -90,7 +90,8 @@ class ServerSettings(_Section, frozen=True):
         int,
         _doc(
             "Worker processes that answer on one port, under a master; 1 for a single "
-            "process. See docs/processes.md for what they share.",
+            "process. See docs/processes.md for what they share; all bounds are for "
+            "each of them.",
             ge=1,
             le=1000,
         ),
@@ -104,7 +105,12 @@ class ServerSettings(_Section, frozen=True):
         _doc("Requests that may wait for a worker (503).", ge=0),
     ] = 1000
     threads: Annotated[
-        int, _doc("Native threads for methods marked @threaded.", ge=1, le=1000)
+        int,
+        _doc(
+            "Native threads of a worker process for methods marked @threaded.",
+            ge=1,
+            le=1000,
+        ),
     ] = 8
     loop_block_warn: Annotated[
         float,
@@ -243,7 +249,11 @@ class Limits(_Section, frozen=True):
     keep_alive_requests: Annotated[int, _doc("Requests per connection.", ge=1)] = 10000
     connections: Annotated[int, _doc("Open connections (503 and close).", ge=1)] = 10000
     connections_per_address: Annotated[
-        int, _doc("Open connections per address; loopback is exempt.", ge=1)
+        int,
+        _doc(
+            "Open connections per address in a worker process; loopback is exempt.",
+            ge=1,
+        ),
     ] = 256
     pipelined: Annotated[
         int, _doc("Requests read ahead on one connection; then reading stops.", ge=1)
