@@ -301,4 +301,4 @@ def test_jobs_that_are_cut_off_are_given_back(tmp_path):
         status = kept(server, made)
         assert (status.state, status.tries) == (JobState.RUNNING, 0)
         kiln.gate.set()
-        assert server.worker.jobs.find(made.id).result(5) == "let go"
+        assert server.worker.jobs.outcomes.find(made.id).result(5) == "let go"

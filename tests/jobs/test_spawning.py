@@ -163,7 +163,7 @@ def test_a_job_is_found_by_its_id_until_some_time_after_its_end(server, mill):
     other = mill.spawn(mill.own_id)
     assert other.id != started.id
     id_ = mill.spawn(mill.grind, 1).id
-    assert server.worker.jobs.find(id_).result(5) == 2
+    assert server.worker.jobs.outcomes.find(id_).result(5) == 2
     with pytest.raises(JobUnknown):
         job("0" * 32)
 

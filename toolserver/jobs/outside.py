@@ -219,7 +219,7 @@ def cancel_job(id: str) -> JobStatus:
     if status.state.is_final:
         return status
     scheduler = _scheduler()
-    scheduler.cancel(id)
+    scheduler.outcomes.cancel(id)
     return scheduler.engine.status(id) or status
 
 
@@ -242,7 +242,7 @@ def result_of(status: JobStatus, *, hands_out: bool = True) -> Outcome:
     if taken.error is not None and not taken.is_taken:
         return Outcome(call, error=error_of(taken.error))
     try:
-        return Outcome(call, scheduler.outcome(taken))
+        return Outcome(call, scheduler.outcomes.outcome(taken))
     except ToolserverError as error:
         return Outcome(call, error=error)
 
