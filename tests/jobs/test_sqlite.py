@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from tests.jobs.engines import claim, ids, put, record
+from tests.jobs.test_engine_model import plain
 from toolserver.errors import JobNotStored, StartError
 from toolserver.jobs import sqlitestatements
 from toolserver.jobs.records import Ending, JobState
@@ -330,3 +331,21 @@ def fill_a_little(engine):
         put(engine, f"{number}", queue=f"q{number % 3}", client="ann")
     end(engine, claim(engine))
     engine._write(lambda base: base.execute("ANALYZE").fetchall())
+
+
+def test_what_has_just_ended_here_is_at_hand_until_it_is_forgotten(path):
+    with opened(path) as engine, opened(path) as other:
+        put(engine, "a", result_ttl=10.0)
+        put(engine, "once", once=True)
+        ending = Ending(JobState.DONE, result=b"r")
+        claims = claim(engine)
+        engine.finish({each.job.id: (1, ending) for each in claims}, now=2.0)
+        for id_ in ("a", "once"):
+            assert plain(engine.status(id_)) == plain(other.status(id_))
+        # What is handed out once is asked for in the file, where the others look.
+        assert other.take("once").result == b"r"
+        assert engine.take("once").is_taken
+        assert other.purge(now=12.0) == 1
+        assert engine.purge(now=12.0) == 0
+        assert engine.take("a") is engine.status("a") is None
+        assert engine.has_expired("a")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from toolserver.jobs.sqlitestatements import (
     BEGIN_JOB,
     CANCELLING,
     END,
+    END_TELLING,
     FIRST_BESIDE,
     FIRST_OF_QUEUES,
     FORGET,
@@ -68,6 +70,8 @@ _REMEMBERED, _FORGOTTEN = 100_000, 1000
 #: Bytes of a page of the file: each that a job touches is written whole, so they are
 #: small. And pages in the journal after which they are moved into the file.
 _PAGE, _CHECKPOINT = 2048, 4000
+#: Jobs that ended here and are kept at hand, and the longest results of such.
+_RECENT, _SHORT = 1000, 2000
 #: Seconds between two countings of a store that is full.
 _COUNTED = 1.0
 
@@ -112,6 +116,8 @@ class SQLiteEngine:
         self._reads = SQLiteStore(path, "BEGIN", ("PRAGMA query_only = 1",), busy=busy)
         self._write = self._writes.run
         self._read = self._reads.run
+        #: Who waits for a job asks as soon as it has ended.
+        self._recent: OrderedDict[str, JobStatus] = OrderedDict()
         self._last_queue = ""
         self._is_queued_next = False
         self._count = 0
@@ -240,14 +246,33 @@ class SQLiteEngine:
     ) -> set[str]:
         """End jobs that were run; see `Engine.finish`."""
 
-        def finish(base: sqlite3.Connection) -> set[str]:
-            return {
-                id_
-                for id_, (attempt, ending) in endings.items()
-                if _finish(base, id_, attempt, ending, now)
-            }
+        def finish(base: sqlite3.Connection) -> dict[str, JobStatus | None]:
+            found: dict[str, JobStatus | None] = {}
+            for id_, (attempt, ending) in endings.items():
+                again = (ending.due, ending.error, id_, attempt)
+                if ending.state is not JobState.WAITING:
+                    values = _ending(id_, attempt, ending, now)
+                    row = base.execute(END_TELLING, values).fetchone()
+                    if row is not None:
+                        found[id_] = _read_status(row)
+                elif base.execute(AGAIN, again).rowcount == 1 or _end(
+                    base, id_, attempt, Ending(JobState.CANCELLED), now
+                ):
+                    found[id_] = None
+            return found
 
-        return self._write(finish)
+        found = self._write(finish)
+        for status in found.values():
+            if status is not None:
+                self._keep_at_hand(status)
+        return set(found)
+
+    def _keep_at_hand(self, status: JobStatus) -> None:
+        told = len(status.result or b"") + len(status.error or b"")
+        if not status.job.once and told <= _SHORT:
+            self._recent[status.job.id] = status
+            if len(self._recent) > _RECENT:
+                self._recent.popitem(last=False)
 
     def extend(self, runner: str, lease: float) -> None:
         """Say that a runner lives; see `Engine.extend`."""
@@ -319,7 +344,7 @@ class SQLiteEngine:
 
     def status(self, id: str) -> JobStatus | None:
         """What is known of a job; see `Engine.status`."""
-        return self._read(lambda base: _status(base, id))
+        return self._recent.get(id) or self._read(lambda base: _status(base, id))
 
     def take(self, id: str) -> JobStatus | None:
         """What is known of a job, with its result; see `Engine.take`."""
@@ -371,6 +396,9 @@ class SQLiteEngine:
                 self._count -= len(gone)
             return len(gone)
 
+        for id_, status in list(self._recent.items()):
+            if (status.finished or now) + status.job.result_ttl <= now:
+                del self._recent[id_]
         total, count = 0, _FORGOTTEN
         while count == _FORGOTTEN:
             count = self._write(purge)
@@ -467,17 +495,6 @@ def _next_due(base: sqlite3.Connection, now: float) -> float | None:
     return min((due for (due,) in found if due is not None), default=None)
 
 
-def _finish(
-    base: sqlite3.Connection, id_: str, attempt: int, ending: Ending, now: float
-) -> bool:
-    if ending.state is JobState.WAITING:
-        again = (ending.due, ending.error, id_, attempt)
-        if base.execute(AGAIN, again).rowcount == 1:
-            return True
-        ending = Ending(JobState.CANCELLED)
-    return _end(base, id_, attempt, ending, now)
-
-
 def _end(
     base: sqlite3.Connection,
     id_: str,
@@ -486,7 +503,13 @@ def _end(
     now: float,
     was: int = _RUNNING,
 ) -> bool:
-    values = {
+    return base.execute(END, _ending(id_, attempt, ending, now, was)).rowcount == 1
+
+
+def _ending(
+    id_: str, attempt: int, ending: Ending, now: float, was: int = _RUNNING
+) -> dict[str, Any]:
+    return {
         "state": _NUMBER[ending.state],
         "result": ending.result,
         "error": ending.error,
@@ -495,7 +518,6 @@ def _end(
         "attempt": attempt,
         "was": was,
     }
-    return base.execute(END, values).rowcount == 1
 
 
 def _status(base: sqlite3.Connection, id_: str) -> JobStatus | None:

@@ -12,6 +12,7 @@ __all__ = [
     "BEGIN_JOB",
     "CANCELLING",
     "END",
+    "END_TELLING",
     "FIRST_BESIDE",
     "FIRST_OF_QUEUES",
     "FORGET",
@@ -153,11 +154,13 @@ WHERE id = ? AND attempts = ? AND state = 1 AND NOT is_cancelling
 GIVE_BACK = """
 UPDATE jobs SET state = 0, is_due = 0, released = released + ? WHERE id = ?
 """
-CANCELLING = "UPDATE jobs SET is_cancelling = 1 WHERE id = ?"
-STATUS = """
-SELECT record, state, attempts, tries, runner, started, finished, fraction, text,
-    is_cancelling, is_taken, {} FROM jobs
+_KNOWN = """
+record, state, attempts, tries, runner, started, finished, fraction, text,
+    is_cancelling, is_taken, {}
 """
+END_TELLING = f"{END} RETURNING {_KNOWN.format('result, error')}"
+CANCELLING = "UPDATE jobs SET is_cancelling = 1 WHERE id = ?"
+STATUS = f"SELECT {_KNOWN} FROM jobs"  # noqa: S608  nothing comes from outside
 # The pause before another try is none till a time of day.
 SHIFT = """
 UPDATE jobs SET due = due - ?, is_due = 0
