@@ -1,42 +1,17 @@
 """A hundred thousand jobs: nothing that is done for one of them looks at the others."""
 
-import re
 import resource
-import sqlite3
 import statistics
 import time
 
 import pytest
 
-from tests.jobs.test_engines import MAKERS, claim, end, put, record
+from tests.jobs.engines import MAKERS, claim, end, put, record
 from toolserver import StandardTool, register
-from toolserver.jobs import sqlitestatements
 from toolserver.jobs.sqlite import SQLiteEngine
 from toolserver.testing import serve
 
 MANY = 100_000
-#: Said now and then, and for all jobs.
-RARE = {"SCHEMA", "SHIFT", "VERSION"}
-
-
-STATEMENTS = sorted(set(sqlitestatements.__all__) - RARE)
-
-
-@pytest.mark.parametrize("name", STATEMENTS)
-def test_each_statement_for_a_job_looks_into_an_index(name):
-    text = getattr(sqlitestatements, name)
-    if name == "STATUS":
-        text = text.format("result, error") + " WHERE id = ?"
-    with sqlite3.connect(":memory:") as base:
-        base.executescript(sqlitestatements.SCHEMA)
-        names = dict.fromkeys(re.findall(r":(\w+)", text), 1)
-        values = names or [1] * text.count("?")
-        plan = base.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
-    steps = [step for *_, step in plan]
-    # Those that run are few, and their index holds no others.
-    scans = {"SCAN behind", "SCAN before", "SCAN jobs USING INDEX running"}
-    assert {step for step in steps if "SCAN" in step} <= scans
-    assert not any("TEMP B-TREE" in step for step in steps)
 
 
 def fill(engine, count, **facts):
