@@ -44,6 +44,7 @@ from toolserver.errors import (
 from toolserver.logs import AUDIT
 from toolserver.nativethreads import ThreadSlots
 from toolserver.registry import Registry
+from toolserver.scopes import check_scope
 from toolserver.transactions import start_clock
 
 __all__ = ["Dispatcher", "Prepared"]
@@ -104,6 +105,7 @@ class Dispatcher:
             if not target.exported:
                 # The same words as for a method that does not exist.
                 raise MethodNotFound(f"no method {call.name!r}")
+            check_scope(target.tool.namespace)
         except ToolserverError as error:
             return Outcome(call, error=error)
         except BaseException as error:  # a factory's, which could not make the tool
@@ -135,6 +137,7 @@ class Dispatcher:
             target = target or self.registry.target(call.name)
             if not target.exported:
                 raise MethodNotFound(f"no method {call.name!r}")
+            check_scope(target.tool.namespace)
         except MethodNotFound as error:
             error.is_asked_for = True
             raise

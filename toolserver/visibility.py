@@ -13,6 +13,7 @@ from toolserver.contexts import Context, bind, current
 from toolserver.dispatcher import run_validators
 from toolserver.entries import ToolEntry
 from toolserver.errors import NotFound, ToolNotFound
+from toolserver.scopes import check_scope
 from toolserver.services import services
 
 __all__ = ["check_visible", "shown", "visible"]
@@ -27,6 +28,7 @@ def check_visible(entry: ToolEntry) -> None:
     Raises:
         BaseException: Whatever a validator of the tool raises.
     """
+    check_scope(entry.namespace)
     validators = entry.tool_validators
     if validators:
         outer = current() or Context()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -21,6 +22,7 @@ from toolserver.auth.accounts import Accounts, parse_accounts, parse_groups
 from toolserver.auth.base import Authenticator, Identity
 from toolserver.auth.basic import BasicAuthenticator
 from toolserver.auth.hosts import HostList, parse_hosts
+from toolserver.auth.tokens import TokenAuthenticator, parse_tokens
 from toolserver.auth.watched import WatchedFile
 from toolserver.errors import Forbidden, StartError, Unauthenticated
 from toolserver.home import Home
@@ -68,6 +70,8 @@ class Access:
         self._allow = WatchedFile[HostList](config / "hosts.allow", parse_hosts)
         self._groups = WatchedFile(config / "groups", parse_groups)
         self._passwd = WatchedFile(config / "passwd", parse_accounts)
+        self._tokens = WatchedFile(config / "tokens", parse_tokens)
+        self._by_token = TokenAuthenticator(lambda: self._tokens.value)
         self._accounts = Accounts(lambda: self._passwd.value)
         self._basic = BasicAuthenticator(self._accounts) if settings.basic else None
         # Nothing more is judged here: TLS has verified what it shows.
@@ -90,7 +94,7 @@ class Access:
 
     @property
     def _files(self) -> list[WatchedFile[Any]]:
-        return [self._deny, self._allow, self._groups, self._passwd]
+        return [self._deny, self._allow, self._groups, self._passwd, self._tokens]
 
     def load(self) -> None:
         """Read the files.
@@ -183,9 +187,14 @@ class Access:
     def _arrange(self) -> None:
         # Without accounts, Basic credentials are the business of who serves them.
         judges_basic = self._basic is not None and bool(self._passwd.value)
-        own = [self._basic] if judges_basic and self._basic is not None else []
+        own: list[Authenticator] = []
+        if judges_basic and self._basic is not None:
+            own.append(self._basic)
         # Signatures come first: no password is hashed for who lacks one.
         first = [self._signatures] if self._signatures is not None else []
+        # As with passwords: without tokens they are the business of who serves them.
+        if self._tokens.value:
+            own.append(self._by_token)
         self._chain = [*first, *own, *self._by_certificate, *self._others]
         self.is_active = bool(self._deny.value or self._allow.value or self._chain)
 
@@ -206,6 +215,8 @@ class Access:
         """
         if auth_type == "Basic" and not self._others:
             return client in self._passwd.value
+        if auth_type == "Bearer" and not self._others:
+            return any(token.client == client for token in self._tokens.value.values())
         if auth_type in ("Signature", "Session"):
             return self._signatures is not None and self._signatures.knows(client)
         return auth_type != "Host" or client in self._allow.value.names
@@ -254,6 +265,9 @@ class Access:
                 return None, frozenset()
             found.append(Identity(name, "Host"))
         first = found[0]
+        scoped = [each.namespaces for each in found if each.namespaces is not None]
+        if scoped and first.namespaces is None:
+            first = replace(first, namespaces=scoped[0])
         groups = self._groups.value.get(first.client, frozenset())
         for identity in found:
             if identity.groups:

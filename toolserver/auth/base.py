@@ -21,6 +21,7 @@ class Identity:
         groups: Groups that the proof itself tells, besides those of the file.
         content: The body, where it had to be read for the proof: it is used in place
             of the request's own.
+        namespaces: The tools that the proof is for, with all below them; None for all.
         seal: Adds to the answer what proves that it comes from this server.
     """
 
@@ -28,6 +29,7 @@ class Identity:
     auth_type: str
     groups: frozenset[str] = frozenset()
     content: bytes | BodyReader | None = None
+    namespaces: tuple[str, ...] | None = None
     seal: Callable[[Response], Response] | None = None
 
 

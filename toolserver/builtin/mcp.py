@@ -35,6 +35,7 @@ from toolserver.errors import InvalidParams, NotFound
 from toolserver.jobs.progress import CANCEL_CALL
 from toolserver.marks import expose, read_only
 from toolserver.media import Document, Media
+from toolserver.scopes import check_scope
 from toolserver.services import services
 from toolserver.tools import InternalTool
 from toolserver.visibility import shown
@@ -328,6 +329,7 @@ def _document(target: Target, value: Any, uri: str) -> Any:
 
 def _call(target: Target, arguments: dict[str, Any]) -> Any:
     """Call a method for an agent, whose arguments are text."""
+    check_scope(target.tool.namespace)
     call = Call(target.name, (), arguments, lax=True)
     return services().dispatcher.invoke(target, call)
 

@@ -28,6 +28,9 @@ __all__ = ["Asked", "asking", "server_options"]
 _PASSWORD = "TOOLSERVER_PASSWORD"  # noqa: S105 - the name of a variable
 
 
+_TOKEN = "TOOLSERVER_TOKEN"  # noqa: S105 - the name of a variable
+
+
 @dataclass(frozen=True)
 class Asked:
     """Which server is asked, and by whom: the values of `server_options`.
@@ -131,6 +134,7 @@ def asking(asked: Asked, protocol: Protocol = "JSONRPC") -> Iterator[RemoteTools
             asked.url or _local_url(asked.given),
             protocol,
             basic=_account(asked.user),
+            token=os.environ.get(_TOKEN) if asked.user is None else None,
             privkey=asked.privkey,
             pubkey=asked.pubkey,
             localname=asked.localname,

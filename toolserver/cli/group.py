@@ -42,6 +42,7 @@ COMMANDS = {
     "openapi": ("openapi", "Print the OpenAPI document of a running server."),
     "wsdl": ("wsdl", "Print the WSDL document of a tool."),
     "passwd": ("accounts", "Set the password of an account, or list the accounts."),
+    "token": ("tokens", "Make a bearer token for a client, or list the tokens."),
     "groups": ("accounts", "List the groups and their members, or change them."),
     "keygen": ("keys", "Make a key pair for a client, or for the server."),
     "config": ("homes", "Show the settings in force and where they were set."),

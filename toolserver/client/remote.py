@@ -58,6 +58,7 @@ class RemoteToolserver:
         url: Address of the server; ``http+unix:///path`` for a Unix socket.
         protocol: How calls are sent.
         basic: Name and password for Basic authentication (RFC 7617).
+        token: Bearer token (RFC 6750), in place of name and password.
         privkey: File with the client's private key: requests are signed with it
             (RFC 9421).
         pubkey: File with the server's public key: no answer is taken that the server
@@ -93,6 +94,7 @@ class RemoteToolserver:
         protocol: Protocol = "JSONRPC",
         *,
         basic: tuple[str, str] | None = None,
+        token: str | None = None,
         privkey: str | None = None,
         pubkey: str | None = None,
         localname: str | None = None,
@@ -115,6 +117,7 @@ class RemoteToolserver:
             url,
             Options(
                 basic=basic,
+                token=token,
                 privkey=privkey,
                 pubkey=pubkey,
                 localname=localname,

@@ -54,6 +54,7 @@ class Options:
 
     Attributes:
         basic: Name and password for Basic authentication (RFC 7617).
+        token: Bearer token (RFC 6750).
         timeout: Seconds for a call with all its attempts; None for no bound.
         retries: Further attempts after failures that have done nothing.
         verify: Whether certificates are checked, or a file of those to trust.
@@ -67,6 +68,7 @@ class Options:
     """
 
     basic: tuple[str, str] | None = None
+    token: str | None = None
     timeout: float | None = 60.0
     retries: int = 2
     verify: bool | str = True
@@ -107,7 +109,9 @@ class Transport:
             session.mount(f"{scheme}://", adapter)
             # What is said here is not to be changed by the environment.
             session.trust_env = options.proxies is None
-        session.auth = self._basic = _basic(options.basic)
+        if options.basic is not None and options.token is not None:
+            raise ValueError("basic and token exclude each other")
+        session.auth = self._basic = _basic(options.basic) or _bearer(options.token)
         self._signer = _signer(options)
         session.cert = options.cert
         session.proxies.update(options.proxies or {})
@@ -273,6 +277,25 @@ def _check_files(options: Options) -> None:
             raise FileNotFoundError(
                 errno.ENOENT, "no file of certificates", os.fspath(name)
             )
+
+
+class _Bearer(AuthBase):
+    """Sends a token; a header alone would give way to what ``.netrc`` says."""
+
+    def __init__(self, token: str) -> None:
+        self._field = f"Bearer {token}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._field
+        return request
+
+
+def _bearer(token: str | None) -> AuthBase | None:
+    if token is None:
+        return None
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("token: expected one word of printable ASCII")
+    return _Bearer(token)
 
 
 def _basic(pair: tuple[str, str] | None) -> AuthBase | None:

@@ -29,6 +29,7 @@ from toolserver.errors import (
     ToolserverError,
 )
 from toolserver.message import Request, Response, redirect
+from toolserver.scopes import set_scope
 from toolserver.services import Services
 from toolserver.web.gateway import Gateway
 from toolserver.web.hosts import HostCheck
@@ -163,6 +164,8 @@ class App:
                 context.client = identity.client
                 context.auth_type = identity.auth_type
                 notes["seal"] = identity.seal
+                if identity.namespaces is not None:
+                    set_scope(identity.namespaces)
                 if identity.content is not None and request.content is sent.content:
                     request = request.replace(content=identity.content)
                     context.request = request
