@@ -287,6 +287,33 @@ def test_a_late_cancel_ends_no_other_job(server, kiln):
         wait_for(lambda jobs=made: jobs[1].status in ("done", "cancelled"))
 
 
+@register("lamp")
+class Lamp(StandardTool):
+    def on_start(self):
+        self.lit = []
+
+    def on_stop(self):
+        self.enqueue(0, self.light, "since it was put out")
+
+    def light(self, why: str) -> None:
+        self.lit.append(why)
+
+
+def test_tools_may_store_jobs_while_they_stop(tmp_path):
+    config = {"jobs": {"engine": "sqlite"}}
+    for expected in ([], ["since it was put out"]):
+        with serve(Lamp, config=config, home=tmp_path) as server:
+            server.run_jobs()
+            assert server.tool("lamp").lit == expected
+
+
+def test_what_is_lost_is_told_at_the_end(caplog):
+    with serve(Lamp) as server:
+        lamp = server.tool("lamp")
+        lamp.schedule(timedelta(hours=1), lamp.light, "later")
+    assert "2 jobs were in memory alone and are lost" in caplog.text
+
+
 def test_jobs_that_are_cut_off_are_given_back(tmp_path):
     config = {"jobs": {"engine": "sqlite"}}
     with serve(Kiln, config=config, home=tmp_path) as server:

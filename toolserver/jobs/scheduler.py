@@ -107,6 +107,7 @@ class Scheduler:
             *(self._spawner.known, self._tell_change),
         )
         self._is_open = False
+        self._lost = 0
 
     # --- life
 
@@ -154,21 +155,27 @@ class Scheduler:
         self.runner.hold()
 
     def stop(self, timeout: float) -> None:
-        """Let jobs that run end, and keep the others.
+        """Let jobs that run end, and keep the others; more may yet be stored.
 
         Args:
             timeout: Seconds that they get.
         """
         if not self._is_open:
             return
-        self._is_open = False
         deadline = time.monotonic() + timeout
         self.runner.stop(timeout)
         spawned = self._spawner.pool
         while spawned.busy and time.monotonic() < deadline:
             gevent.sleep(0.02)
-        lost = spawned.busy
+        self._lost = spawned.busy
         spawned.kill()
+
+    def close(self) -> None:
+        """Let go of the store, as the tools have stopped and start no more jobs."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        lost = self._lost
         if not self.engine.is_durable:
             waiting = self.engine.counts().states.get(JobState.WAITING, 0)
             # What rules ask for comes again by itself.
