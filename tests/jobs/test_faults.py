@@ -8,7 +8,7 @@ import requests
 from gevent.event import Event
 
 from tests.http.raw_http import wait_for
-from toolserver import StandardTool, register
+from toolserver import StandardTool, job, register
 from toolserver.errors import JobNotStored
 from toolserver.testing import serve
 
@@ -88,7 +88,7 @@ def test_who_asks_is_told_and_nothing_is_half_stored(server, disk):
     disk.free()
     attic.gate.set()
     for id_ in accepted:
-        assert server.worker.jobs.find(id_).result(5) == LARGE[:10]
+        assert job(id_).result(5) == LARGE[:10]
     assert len(attic.kept) == 2 + len(accepted)
 
 
