@@ -92,18 +92,20 @@ class Outcomes:
     @in_loop
     def result_of(self, id: str, timeout: float | None) -> Any:
         """Wait for a job and hand out its result; see `Job.result`."""
-        found = self._take(id)
-        if not found.state.is_final:
+        told = _Told()
+        # Before the store is asked, so that no end is missed.
+        with self._watch.watching(self._bus, id, told):
+            found = self._take(id)
+            if found.state.is_final:
+                return self.outcome(found)
             waiting = running_job()
             if waiting is None:
-                found = self._wait(id, timeout)
-            else:
-                if isinstance(waiting, Run):
-                    _check_queue(found.job, waiting.claim.job)
-                with waiting.pool.lend():
-                    self._runner.wake()
-                    found = self._wait(id, timeout)
-        return self.outcome(found)
+                return self.outcome(self._wait(id, told, timeout))
+            if isinstance(waiting, Run):
+                _check_queue(found.job, waiting.claim.job)
+            with waiting.pool.lend():
+                self._runner.wake()
+                return self.outcome(self._wait(id, told, timeout))
 
     def outcome(self, status: JobStatus) -> Any:
         """What a job that has ended has returned.
@@ -169,19 +171,19 @@ class Outcomes:
             return JobExpired(f"job {id}: ended and forgotten")
         return JobUnknown(f"no job {id[:64]!r}")
 
-    def _wait(self, id: str, timeout: float | None) -> JobStatus:
+    def _wait(self, id: str, told: _Told, timeout: float | None) -> JobStatus:
         deadline = None if timeout is None else time.monotonic() + timeout
-        told = _Told()
-        with self._watch.watching(self._bus, id, told):
-            while not (found := self._take(id)).state.is_final:
-                left = _LOOK
-                if deadline is not None:
-                    left = min(left, deadline - time.monotonic())
-                    if left <= 0:
-                        raise TimeoutError(f"job {id}: has not ended in {timeout:g} s")
-                told.event.wait(left)
-                told.event.clear()
-        return found
+        while True:
+            left = _LOOK
+            if deadline is not None:
+                left = min(left, deadline - time.monotonic())
+                if left <= 0:
+                    raise TimeoutError(f"job {id}: has not ended in {timeout:g} s")
+            told.event.wait(left)
+            told.event.clear()
+            found = self._take(id)
+            if found.state.is_final:
+                return found
 
 
 class _Told:
