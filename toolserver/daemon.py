@@ -246,7 +246,8 @@ def reload(home: Home, *, timeout: float | None = None) -> State | None:
         raise StartError(f"the server is {before.phase} (pid {before.pid})")
     # What is being loaded already may be older than what is asked for.
     reloads = before.reloads + (2 if before.phase == "reloading" else 1)
-    _signal(home, before.pid, signal.SIGHUP)
+    # A server at a terminal takes SIGHUP for the end of that.
+    _signal(home, before.pid, signal.SIGUSR2)
     patience = START_S + before.stop_timeout if timeout is None else timeout
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

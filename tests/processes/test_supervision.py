@@ -360,13 +360,27 @@ def test_a_start_that_takes_long_is_broken_off(tmp_path):
         assert starting.wait(10) == 1
 
 
+def test_what_keeps_workers_from_starting_is_told_once(tmp_path):
+    tools = "import nothing_of_that_name\n"
+    with launched(tmp_path / "home", "not", tools=tools) as found:
+        words = ("start", "--port", "0", "--workers", "2")
+        for more in ((), ("--foreground",)):
+            told = found.tsctl(*words, *more, check=False)
+            assert told.returncode == 1
+            assert told.stderr.count("No module named 'nothing_of_that_name'") == 1
+            assert "Traceback" not in told.stderr
+        assert found.log.count("No module named 'nothing_of_that_name'") == 1
+
+
 def test_an_impatient_hand_ends_all_at_once(tmp_path):
+    terminal = os.openpty()
     with launched(tmp_path / "home", "not") as found:
-        serving = _spawn(
-            found, "start", "--foreground", "--port", "0", "--workers", "2"
-        )
+        words = ["start", "--foreground", "--port", "0", "--workers", "2"]
+        serving = _spawn(found, *words, stdin=terminal[1])
         wait_for(lambda: (found.home / "var" / "toolserver.json").exists())
         wait_for(lambda: found.state["phase"] == "running")
+        # At a terminal SIGHUP would mean its end, and so that of the server.
+        found.tsctl("reload")
         workers = found.workers
         calling = gevent.spawn(found.call, "demo.sleep", seconds=20)
         wait_for(lambda: found.call("demo.pid"))
@@ -378,6 +392,8 @@ def test_an_impatient_hand_ends_all_at_once(tmp_path):
         wait_for(lambda: not any(lives(pid) for pid in workers))
         with pytest.raises(requests.ConnectionError):
             calling.get(timeout=5)
+    for end in terminal:
+        os.close(end)
 
 
 def test_changed_files_replace_the_workers_behind_a_unix_socket(tmp_path):
@@ -405,10 +421,10 @@ def _over_unix(path):
             return int(answer.read().rpartition(b"\r\n\r\n")[2])
 
 
-def _spawn(found, *words):
+def _spawn(found, *words, stdin=subprocess.DEVNULL):
     return subprocess.Popen(
         [sys.executable, "-m", "toolserver", "--home", str(found.home), *words],
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=found._environment,

@@ -34,7 +34,13 @@ class ServerProcess:
 
     Args:
         options: The arguments of the process.
+
+    Attributes:
+        tells_failure: Whether it tells people why it does not run, and not only the
+            process that has started it.
     """
+
+    tells_failure = True
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.given = _given(options)
@@ -62,7 +68,7 @@ class ServerProcess:
             The exit code.
         """
         self.report({"error": message})
-        if not self.is_detached:
+        if not self.is_detached and self.tells_failure:
             print(f"Error: {message}", file=sys.stderr)
         return 1
 
@@ -91,7 +97,7 @@ class ServerProcess:
         try:
             yield logs
         except StartError as error:
-            if self.is_detached:
+            if self.is_detached and self.tells_failure:
                 log.error("not started: %s", error)
             raise
         except Exception as error:

@@ -144,6 +144,7 @@ class MainProcess(ServerProcess):
         self.on_signal(signal.SIGTERM, self.stop)
         self.on_signal(signal.SIGINT, interrupt)
         self.on_signal(signal.SIGUSR1, reopen or self.reopen_logs)
+        self.on_signal(signal.SIGUSR2, self.reload)
         # Without a terminal it means to load everything anew; else it was closed.
         self.on_signal(signal.SIGHUP, self.reload if self._is_daemon() else self.stop)
 
@@ -267,7 +268,7 @@ class MainProcess(ServerProcess):
         options += [f"--lock-fd={descriptors[0]}", f"--listen-fd={descriptors[1]}"]
         command = server_command(self.home, options)
         # Until they are caught again they would end the process.
-        for number in (signal.SIGHUP, signal.SIGUSR1):
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
         os.execv(command[0], command)  # noqa: S606  # our own interpreter
 

@@ -116,7 +116,11 @@ class Supervisor:
         ready = self._replace(0)
         self._stop_timeout = stop_timeout
         for number in range(1, count):
-            self._replace(number)
+            try:
+                self._replace(number)
+            except StartError as error:
+                done = f"{number} of {count} workers have been replaced"
+                raise StartError(f"{error}; {done}") from error
         for number in [each for each in self._serving if each >= count]:
             self._end(self._serving.pop(number), signal.SIGUSR2)
             self._tally.clear(number)

@@ -40,6 +40,8 @@ class WorkerProcess(ServerProcess):
         options: The arguments of the process.
     """
 
+    tells_failure = False
+
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self._number: int = options.worker
