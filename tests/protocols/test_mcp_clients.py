@@ -41,10 +41,10 @@ def server():
         yield running
 
 
-def look(server, mode):
-    script = Path(__file__).parent / "mcp_sdk.py"
+def look(name, *words):
+    script = Path(__file__).parent / name
     process = subprocess.Popen(
-        [sys.executable, str(script), server.url("/mcp"), mode],
+        [sys.executable, str(script), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -58,7 +58,7 @@ def look(server, mode):
     ("mode", "version"), [("legacy", "2025-11-25"), ("auto", "2026-07-28")]
 )
 def test_the_official_sdk_finds_everything(server, mode, version):
-    seen = look(server, mode)
+    seen = look("mcp_sdk.py", server.url("/mcp"), mode)
     assert seen["version"] == version
     assert "shop.orders.greet" in seen["tools"]
     assert seen["greeted"] == ["hi Ann", {"result": "hi Ann"}]
@@ -69,3 +69,47 @@ def test_the_official_sdk_finds_everything(server, mode, version):
     assert seen["prompt"] == "Review in Greek: "
     # An error that is told to nobody, not a failure of the tool.
     assert server.tool("slow").ends == ["CallCancelled"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "version"), [("legacy", "2025-11-25"), ("auto", "2026-07-28")]
+)
+def test_agents_of_the_desktop_come_by_standard_input(server, mode, version):
+    command = [sys.executable, "-m", "toolserver", "mcp", "--url", server.url()]
+    assert look("mcp_stdio.py", mode, *command) == {
+        "version": version,
+        "worked": [{"result": 3}, ["step 0", "step 1", "step 2"]],
+        "greeted": "hi Ann",
+    }
+
+
+def bridge(*words, told=""):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toolserver", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, error = process.communicate(told, timeout=30)
+    return process.returncode, out, error
+
+
+def test_what_an_agent_sends_wrongly_is_told(server):
+    ping = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    words = ["mcp", "--url", server.url()]
+    _, out, _ = bridge(*words, told=f"nonsense\n[]\n\n{ping}\n")
+    codes = [json.loads(line).get("error", {}).get("code") for line in out.splitlines()]
+    assert sorted(codes, key=str) == [-32700, -32700, None]
+    _, out, _ = bridge("mcp", "--url", "http://127.0.0.1:9", told=f"{ping}\n")
+    assert "cannot be asked" in json.loads(out)["error"]["message"]
+
+
+def test_agents_are_told_how_to_start_it(tmp_path):
+    code, out, _ = bridge("--home", str(tmp_path), "mcp", "--config")
+    assert code == 0
+    told = json.loads(out)["mcpServers"]["toolserver"]
+    assert told["args"] == ["-m", "toolserver", "--home", str(tmp_path), "mcp"]
+    code, _, error = bridge("--home", str(tmp_path), "mcp")
+    assert code != 0
+    assert "Traceback" not in error

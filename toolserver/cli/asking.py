@@ -23,7 +23,7 @@ from toolserver.errors import ToolserverError
 from toolserver.home import Home
 from toolserver.pidfile import find_server
 
-__all__ = ["Asked", "asking", "server_options"]
+__all__ = ["Asked", "account_of", "address_of", "asking", "server_options"]
 
 _PASSWORD = "TOOLSERVER_PASSWORD"  # noqa: S105 - the name of a variable
 
@@ -131,9 +131,9 @@ def asking(asked: Asked, protocol: Protocol = "JSONRPC") -> Iterator[RemoteTools
     """
     try:
         server = RemoteToolserver(
-            asked.url or _local_url(asked.given),
+            address_of(asked),
             protocol,
-            basic=_account(asked.user),
+            basic=account_of(asked.user),
             token=os.environ.get(_TOKEN) if asked.user is None else None,
             privkey=asked.privkey,
             pubkey=asked.pubkey,
@@ -157,7 +157,24 @@ def asking(asked: Asked, protocol: Protocol = "JSONRPC") -> Iterator[RemoteTools
             raise Fail(_told(error)) from error
 
 
-def _account(user: str | None) -> tuple[str, str] | None:
+def address_of(asked: Asked) -> str:
+    """The address of the server that is asked.
+
+    Args:
+        asked: Which server.
+
+    Raises:
+        Fail: It is that of the home, which does not run.
+    """
+    return asked.url or _local_url(asked.given)
+
+
+def account_of(user: str | None) -> tuple[str, str] | None:
+    """Name and password of an account.
+
+    Args:
+        user: The name, or None for no account.
+    """
     if user is None:
         return None
     password = os.environ.get(_PASSWORD)

@@ -38,6 +38,7 @@ COMMANDS = {
         "jobs",
         "List jobs, the newest first, or show or cancel some, or purge them.",
     ),
+    "mcp": ("mcp", "Let an agent of this machine use the tools of a running server."),
     "stubs": ("stubs", "Write Python classes for the tools of a running server."),
     "openapi": ("openapi", "Print the OpenAPI document of a running server."),
     "wsdl": ("wsdl", "Print the WSDL document of a tool."),
