@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.jobs.engines import MAKERS, claim, end, put, record
+from tests.jobs.engines import MAKERS, claim, put, record
+from tests.jobs.test_engines import end
 from toolserver import StandardTool, register
 from toolserver.jobs.sqlite import SQLiteEngine
 from toolserver.testing import serve
