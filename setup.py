@@ -29,6 +29,7 @@ setup(
         "docstring-parser>=0.18",
         "multipart>=2.0",
         "requests>=2.34",
+        "tzdata>=2026.1",
         "urllib3>=2.3",
     ],
     extras_require={
