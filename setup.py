@@ -67,6 +67,7 @@ setup(
             "openapi-spec-validator>=0.9",
             "pytest>=9.2",
             "pytest-timeout>=2.4",
+            "pytest-xdist>=3.8",
             "ruff>=0.17",
             "sqlalchemy>=2.1",
             "schemathesis>=4.32",
