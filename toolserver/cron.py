@@ -59,13 +59,12 @@ class Rule:
         return next((t.timestamp() for t in ticks if t.timestamp() > after), None)
 
     def _zone(self) -> tzinfo:
-        # Known also where no zones are installed.
         if self.tz == "UTC":
             return UTC
         try:
             return ZoneInfo(self.tz)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(
-                f"tz: got {self.tz!r}, expected a zone such as 'Europe/Berlin'; where "
-                "the system knows none, install tzdata"
+                f"tz: got {self.tz!r}, expected the name of a zone such as "
+                "'Europe/Berlin'"
             ) from None
