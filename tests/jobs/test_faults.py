@@ -1,6 +1,8 @@
-"""Jobs while the disk is full."""
+"""Jobs while the disk is full, or the store is busy."""
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
+from datetime import timedelta
 
 import gevent
 import pytest
@@ -122,3 +124,20 @@ def test_a_server_stops_in_order(disk, server):
     server.worker.stop(0.2)
     with pytest.raises(requests.ConnectionError):
         server.http.get("/attic/keep")
+
+
+def test_what_is_being_claimed_as_the_server_stops_is_run(server):
+    attic = server.tool("attic")
+    path = server.worker.home.var / "jobs.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        made = attic.schedule(timedelta(seconds=0.1), attic.keep, "late")
+        other.execute("BEGIN IMMEDIATE")
+        # Now the claim waits for the other process.
+        gevent.sleep(0.3)
+        server.worker.jobs.hold()
+        assert made.status == "waiting"
+        other.execute("COMMIT")
+    assert made.result(5) == "late"
+    assert attic.schedule(timedelta(0), attic.keep, "more").status == "waiting"
+    gevent.sleep(0.1)
+    assert attic.kept == ["late"]

@@ -35,6 +35,8 @@ READY, CANCEL = "jobs.ready", "jobs.cancel"
 #: Seconds after which the store is looked at without having been told anything: with
 #: other processes, and alone.
 _LOOK_SHARED, _LOOK_ALONE = 1.0, 30.0
+#: Seconds in which a claim is over, unless others lock the store.
+_CLAIMING = 1.0
 #: Seconds by which the clocks may part before jobs for a time of day are moved.
 _PARTED = 0.5
 #: Seconds between two writings of progress.
@@ -172,6 +174,7 @@ class Runner:
         self._is_beating = False
         self._progress: dict[str, Progress] = {}
         self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._claimer: gevent.Greenlet[..., None] | None = None
         self._unsubscribes: list[Callable[[], None]] = []
 
     @property
@@ -190,7 +193,8 @@ class Runner:
             self._bus.subscribe(READY, self._ready_told),
             self._bus.subscribe(CANCEL, self._cancel_told),
         ]
-        self._greenlets = [gevent.spawn(self._claim), gevent.spawn(self._look_after)]
+        self._claimer = gevent.spawn(self._claim)
+        self._greenlets = [self._claimer, gevent.spawn(self._look_after)]
 
     def wake(self) -> None:
         """Look at the store: some job may run now, or will sooner than was known."""
@@ -245,8 +249,10 @@ class Runner:
         self._progress[job.id] = (fraction, text)
 
     def hold(self) -> None:
-        """Begin no more jobs."""
-        gevent.killall(self._greenlets[:1])
+        """Begin no more jobs than those that are being claimed."""
+        # It is not killed: nobody would know of what the store gives it just now.
+        self._claimer = None
+        self._wake.set()
 
     def stop(self, timeout: float) -> None:
         """Begin no more jobs, and let those that run end.
@@ -257,6 +263,7 @@ class Runner:
         self.hold()
         for unsubscribe in self._unsubscribes:
             unsubscribe()
+        gevent.joinall(self._greenlets[:1], timeout=_CLAIMING)
         if self._running:
             self._is_empty.clear()
             self._is_empty.wait(timeout)
@@ -319,7 +326,7 @@ class Runner:
         return False
 
     def _claim(self) -> None:
-        while True:
+        while self._claimer is gevent.getcurrent():
             self._wake.clear()
             self._is_looking = True
             pause = _LOOK_SHARED if self._has_peers else _LOOK_ALONE
