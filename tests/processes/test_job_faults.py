@@ -73,7 +73,7 @@ def test_order_holds_over_clients_and_workers(tmp_path):
 
 def test_whatever_is_killed_all_jobs_end_and_none_runs_beside_itself(tmp_path):
     dice = random.Random(2 if not LONG else None)
-    rounds = 60 if LONG else 6
+    rounds = 60 if LONG else 3
     killed, accepted = {}, set()
     with server(tmp_path / "home", workers=3, settings=QUICK, tools=JOBS) as found:
 
@@ -163,11 +163,11 @@ def test_who_were_all_stopped_do_not_end_each_other(tmp_path):
         wait_for(lambda: Journal.of(found.home).calls)
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
-        gevent.sleep(2)
+        gevent.sleep(1.5)
         for pid in workers:
             os.kill(pid, signal.SIGCONT)
         wait_for(lambda: all_in(found.home, DONE, ids))
-        gevent.sleep(1.5)
+        gevent.sleep(1.0)
         assert found.workers == workers
         assert len(Journal.of(found.home).calls) == 1
 
@@ -188,7 +188,7 @@ def test_a_server_that_was_stopped_goes_on_with_its_own(tmp_path):
 def test_a_call_that_holds_up_its_process_keeps_its_jobs(tmp_path):
     with server(tmp_path / "home", workers=2, settings=QUICK, tools=JOBS) as found:
         workers = found.workers
-        id_ = found.call("one.queue", name="busy", seconds=3.0, method="hold_up")
+        id_ = found.call("one.queue", name="busy", seconds=2.0, method="hold_up")
         other = found.call("one.queue", name="after")
         wait_for(lambda: all_in(found.home, DONE, [id_, other]), 20)
         journal = Journal.of(found.home)
@@ -229,7 +229,7 @@ def test_a_full_disk_loses_nothing_that_was_accepted(small_disk):
         assert set(statuses) <= {200, 503}
         assert statuses[-1] == 503
         # Longer than a lease: nobody is to blame that it could not be renewed.
-        gevent.sleep(2.5)
+        gevent.sleep(1.5)
         filler.unlink()
         wait_for(lambda: all_in(found.home, DONE))
         assert jobs_of(found.home).keys() == set(ids)
@@ -254,7 +254,7 @@ def test_any_worker_tells_of_jobs_and_ends_them_at_once(tmp_path):
         def has_begun(session, url):
             return session.get(url, timeout=5).json()["fraction"]
 
-        for _ in range(3):
+        for _ in range(2):
             id_ = found.call("one.queue", name="wait", method="wait")
             url = f"{found.url}/jobs/{id_}"
             for session in sessions.values():
@@ -272,7 +272,7 @@ def test_any_worker_tells_of_jobs_and_ends_them_at_once(tmp_path):
             assert told == ["cancelled"] * 4
             # Far below the second after which they would look by themselves.
             assert time.monotonic() - begin < 0.6
-        for number in range(6):
+        for number in range(3):
             id_ = found.call("one.queue", name=f"r{number}", seconds=0.3)
             session = list(sessions.values())[number % 3]
             begin = time.monotonic()
