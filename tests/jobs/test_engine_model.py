@@ -24,10 +24,24 @@ from tests.jobs.engines import MAKERS, record
 from toolserver.errors import Overload
 from toolserver.jobs.records import Ending, JobState, JobStatus
 
-IDS = st.sampled_from([f"job{number}" for number in range(14)])
+#: Jobs by their places, the newest first; one that is far away is unknown.
+PLACES = st.integers(0, 9)
 QUEUES = st.sampled_from([None, "", "p", "q"])
 RUNNERS = st.sampled_from(["one", "two", "three"])
-MOST, MAX_ATTEMPTS, RESULT_TTL = 10, 3, 20.0
+JOBS = st.fixed_dictionaries(
+    {
+        "count": st.integers(1, 2),
+        "known": PLACES,
+        "queue": QUEUES,
+        "priority": st.integers(-2, 2),
+        "delay": st.sampled_from([0, 0, 0, 3, 40]),
+        "follows_clock": st.booleans(),
+        "once": st.booleans(),
+        "keeps_result": st.booleans(),
+    }
+)
+ENDS = st.sampled_from([JobState.DONE, JobState.FAILED, JobState.WAITING])
+MOST, MAX_ATTEMPTS, RESULT_TTL = 20, 2, 20.0
 
 
 class Modelled:
@@ -73,6 +87,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.close()
         shutil.rmtree(self.folder)
 
+    def id_at(self, place):
+        ids = list(self.jobs)[::-1]
+        return ids[place] if place < len(ids) else "unknown"
+
     def held(self, runner):
         return {
             id_: job
@@ -93,16 +111,24 @@ class EngineMachine(RuleBasedStateMachine):
     def pass_time(self, seconds):
         self.now += seconds
 
+    # Most of what happens; else the rare would take the place of the usual.
     @rule(
-        ids=st.lists(IDS, min_size=1, max_size=4, unique=True),
-        queue=QUEUES,
-        priority=st.integers(-2, 2),
-        delay=st.sampled_from([0, 0, 0, 3, 40]),
-        follows_clock=st.booleans(),
-        once=st.booleans(),
-        keeps_result=st.booleans(),
+        jobs=st.lists(JOBS, min_size=1, max_size=5),
+        runner=RUNNERS,
+        count=st.integers(0, 4),
+        state=st.none() | ENDS,
+        pause=st.sampled_from([0, 7]),
     )
-    def put(self, ids, delay, **facts):
+    def take_a_turn(self, jobs, runner, count, state, pause):
+        for facts in jobs:
+            self.put(**facts)
+        self.claim(runner, count)
+        if state is not None:
+            self.finish({0, 2}, state, pause)
+
+    def put(self, count, known, delay, **facts):
+        ids = [f"job{self.number + number}" for number in range(1, count + 1)]
+        ids += {self.id_at(known)}.difference(ids, ["unknown"])
         facts.update(created=self.now, due=self.now + delay, result_ttl=RESULT_TTL)
         jobs = [record(id_, **facts) for id_ in ids]
         new = [job for job in jobs if job.id not in self.jobs]
@@ -155,16 +181,15 @@ class EngineMachine(RuleBasedStateMachine):
         if found:
             self.leases[runner] = lease
 
+    # Also claims that are over, whose ends have to be refused.
     @rule(
-        data=st.data(),
-        state=st.sampled_from([JobState.DONE, JobState.FAILED, JobState.WAITING]),
+        places=st.sets(st.integers(0, 7), min_size=2, max_size=4),
+        state=ENDS,
         pause=st.sampled_from([0, 7]),
     )
-    def finish(self, data, state, pause):
-        if not self.claims:
-            return
-        # Also claims that are over, whose ends have to be refused.
-        chosen = data.draw(st.lists(st.sampled_from(self.claims[-8:]), max_size=3))
+    def finish(self, places, state, pause):
+        newest = self.claims[::-1]
+        chosen = [newest[place] for place in places if place < len(newest)]
         ending = Ending(state, result=b"r", error=b"e", due=self.now + pause)
         endings = {id_: (attempt, ending) for id_, attempt in chosen}
         ended = self.engine.finish(endings, now=self.now)
@@ -185,8 +210,9 @@ class EngineMachine(RuleBasedStateMachine):
                 job.set(state=state, tries=job.status.tries + 1, error=b"e")
         assert ended == expected
 
-    @rule(id_=IDS)
-    def cancel(self, id_):
+    @rule(place=PLACES)
+    def cancel(self, place):
+        id_ = self.id_at(place)
         found = self.engine.cancel(id_, now=self.now)
         job = self.jobs.get(id_)
         if job is None:
@@ -198,7 +224,20 @@ class EngineMachine(RuleBasedStateMachine):
             job.set(is_cancelling=True)
         assert found is job.state
 
-    @rule(runner=RUNNERS, id_=IDS)
+    @rule(
+        runner=RUNNERS,
+        place=PLACES,
+        what=st.sampled_from(["beat", "extend", "recover", "release", "release"]),
+    )
+    def tell_of_a_runner(self, runner, place, what):
+        id_ = self.id_at(place)
+        if what == "beat":
+            self.beat(runner, id_)
+        elif what == "recover":
+            self.recover({runner, id_})
+        else:
+            getattr(self, what)(runner)
+
     def beat(self, runner, id_):
         held = self.held(runner)
         self.leases[runner] = self.now + 15
@@ -211,7 +250,6 @@ class EngineMachine(RuleBasedStateMachine):
         if id_ in held:
             held[id_].set(fraction=0.5, text=f"at {self.now}")
 
-    @rule(runner=RUNNERS)
     def extend(self, runner):
         self.leases[runner] = self.now + 25
         self.engine.extend(runner, self.now + 25)
@@ -219,7 +257,6 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.beat("three", {}, lease=self.now + 15)
         self.leases["three"] = self.now + 15
 
-    @rule(gone=st.sets(RUNNERS, max_size=2))
     def recover(self, gone):
         found = self.engine.recover(gone, now=self.now, max_attempts=MAX_ATTEMPTS)
         expected = []
@@ -235,7 +272,6 @@ class EngineMachine(RuleBasedStateMachine):
                 expected.append((id_, job.state))
         assert sorted(found) == sorted(expected)
 
-    @rule(runner=RUNNERS)
     def release(self, runner):
         self.leases.pop(runner, None)
         expected = []
@@ -248,8 +284,9 @@ class EngineMachine(RuleBasedStateMachine):
                 expected.append(id_)
         assert sorted(self.engine.release(runner, now=self.now)) == sorted(expected)
 
-    @rule(id_=IDS)
-    def take(self, id_):
+    @rule(place=PLACES)
+    def take(self, place):
+        id_ = self.id_at(place)
         found = self.engine.take(id_)
         job = self.jobs.get(id_)
         assert (None if found is None else plain(found)) == (
@@ -332,8 +369,8 @@ def test_it_does_what_the_model_does(name):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=500 if os.environ.get("TOOLSERVER_LONG") else 25,
-            stateful_step_count=40,
+            max_examples=500 if os.environ.get("TOOLSERVER_LONG") else 40,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
