@@ -151,24 +151,31 @@ class JobCalls:
         return target, Call(record.method, args, kwargs)
 
     def _call(self, target: Target, call: Call, record: JobRecord) -> Any:
-        invoke = self._services.dispatcher.invoke
-        # Who may call is asked of clients.
-        checked = record.client != SERVER
+        if record.timeout is None:
+            return self._invoke(target, call, record)
         with gevent.Timeout(record.timeout) as timer:
             try:
-                return invoke(target, call, inside=True, checked=checked)
+                return self._invoke(target, call, record)
             except gevent.Timeout as expired:
                 if expired is not timer:
                     raise
                 raise CallTimeout(
                     f"{target.name}: ended after {record.timeout:g} seconds"
                 ) from None
-            except Signal as signal:
-                kind = type(signal).__name__
-                raise ApplicationError(
-                    f"{target.name}: answered with {kind}, which only REST can express",
-                    data={"type": kind},
-                ) from None
+
+    def _invoke(self, target: Target, call: Call, record: JobRecord) -> Any:
+        # Who may call is asked of clients.
+        checked = record.client != SERVER
+        try:
+            return self._services.dispatcher.invoke(
+                target, call, inside=True, checked=checked
+            )
+        except Signal as signal:
+            kind = type(signal).__name__
+            raise ApplicationError(
+                f"{target.name}: answered with {kind}, which only REST can express",
+                data={"type": kind},
+            ) from None
 
     def _done(self, target: Target, record: JobRecord, value: Any) -> Ending:
         """The end of a job whose call has returned: it is not made again."""

@@ -86,6 +86,7 @@ class Scheduler:
         self._settings = settings
         self._bus = services.part(Bus)
         self._states = chain("system.job.state", JobChange)
+        self._state_links = services.part(Chains).links(self._states.name)
         self._spawner = Spawner(services, settings.max_jobs, self._tell_failure)
         # Nobody asks for what calls by rules return.
         unkept = Jobs(None, self, keep_result=False)
@@ -362,10 +363,7 @@ class Scheduler:
         self, id: str, method: str, state: JobState, fraction: float | None, text: str
     ) -> None:
         self._bus.publish(CHANGED, [id, state.value, fraction, text])
-        if (
-            fraction is None
-            and self._services.part(Chains).links(self._states.name).handlers
-        ):
+        if fraction is None and self._state_links.handlers:
             with bind(Context(services=self._services)):
                 self._states.run(JobChange(id, method, state))
 
