@@ -337,7 +337,7 @@ def test_a_worker_that_hangs_is_ended_with_and_without_a_master(tmp_path):
         workers = [*orphaned.workers, *stopped.workers]
         orphaned.kill(orphaned.pid)
         stopped.tsctl("stop")
-        wait_for(lambda: not any(lives(pid) for pid in workers))
+        wait_for(lambda: not any(lives(pid) for pid in workers), seconds=30)
         assert "does not end and is killed" in stopped.log
         assert "without a master was cut off" in orphaned.log
 
@@ -403,7 +403,8 @@ def test_changed_files_replace_the_workers_behind_a_unix_socket(tmp_path):
         before = set(found.workers)
         assert _over_unix(path) in before
         (found.home / "tools" / "demo.py").write_text(TOOLS + "\n# another line\n")
-        wait_for(lambda: not before & set(found.workers) and len(found.workers) == 2)
+        wait_for(lambda: not before & set(found.workers), seconds=30)
+        wait_for(lambda: len(found.workers) == 2)
         wait_for(lambda: _over_unix(path) in found.workers)
         found.kill(found.pid)
         wait_for(lambda: not any(lives(pid) for pid in found.workers))
