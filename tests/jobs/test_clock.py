@@ -70,7 +70,7 @@ def test_a_time_is_kept_by_who_sets_the_clock_just_before(clock, sundial, ahead)
     when = clock.wall() + 0.3
     made = sundial.schedule(when, sundial.note, "a")
     assert made.result(5) == "a"
-    assert when <= sundial.begun["a"] < when + 0.25
+    assert when <= sundial.begun["a"] < when + 0.5
 
 
 def test_a_clock_set_forward_brings_times_of_day_and_leaves_pauses(clock, sundial):
@@ -86,8 +86,9 @@ def test_a_clock_set_forward_brings_times_of_day_and_leaves_pauses(clock, sundia
 
 
 def test_a_clock_set_back_makes_times_of_day_wait_and_leaves_pauses(clock, sundial):
-    at = sundial.schedule(clock.wall() + 0.2, sundial.note, "at")
-    after = sundial.schedule(timedelta(seconds=0.2), sundial.note, "after")
+    # Late enough for the clock to be set before, also on a machine that is busy.
+    at = sundial.schedule(clock.wall() + 1.0, sundial.note, "at")
+    after = sundial.schedule(timedelta(seconds=1.0), sundial.note, "after")
     clock.ahead = -HOUR
     assert after.result(5) == "after"
     gevent.sleep(0.1)
