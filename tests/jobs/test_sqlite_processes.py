@@ -90,9 +90,9 @@ def check_order(processes):
         for other_id, other in put.items():
             if other["queue"] != job["queue"] or job["queue"] is None:
                 continue
-            if other["end"] > asked[id_] or started[other_id] < asked[id_]:
+            if other["end"] > asked[id_] or started[other_id] <= started[id_]:
                 continue
-            # The other one was there when this one was asked for, and began later.
+            # The other one was there when this one was asked for, and began after it.
             compared += 1
             assert other["priority"] <= job["priority"]
             if other["priority"] == job["priority"]:
