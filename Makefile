@@ -10,9 +10,9 @@ INSTALLED := .venv/installed
 run: $(INSTALLED)
 	$(BIN)/tsctl --home . start --foreground
 
-## Run the tests; TESTS=tests/web picks some
+## Run the tests, in a process for each core; TESTS=tests/web picks some
 test: $(INSTALLED)-dev
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 ## Check style, types and the direction of imports
 lint: $(INSTALLED)-dev

@@ -241,7 +241,7 @@ def test_whose_body_nobody_reads_is_noticed_by_a_ping(server, monkeypatch):
 def test_vanished_clients_leave_nothing(server):
     def counts():
         gc.collect()
-        greenlets = sum(isinstance(o, gevent.Greenlet) for o in gc.get_objects())
+        greenlets = sum(issubclass(type(o), gevent.Greenlet) for o in gc.get_objects())
         return greenlets, len(os.listdir("/proc/self/fd")), server.worker.http.busy
 
     Listener(server).close()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from toolserver.sharing.messages import Asked, described
@@ -104,6 +104,7 @@ JUNK = st.recursive(
 
 
 @given(st.lists(JUNK, max_size=5))
+@example(["", None, None, None])
 def test_any_parts_are_read_or_refused(parts):
     with contextlib.suppress(ValueError):
         assert isinstance(Asked.read(parts).pattern, tuple)

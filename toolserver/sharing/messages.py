@@ -122,9 +122,9 @@ class Asked:
         try:
             elements, takes, reader, waits = parts
             pattern = tuple(map(_element, elements))
+            is_exact = _UNKNOWN not in elements
         except (ValueError, TypeError, LookupError) as error:
             raise ValueError(f"got {parts!r:.60}, expected a pattern") from error
-        is_exact = _UNKNOWN not in elements
         return cls(pattern, is_exact, bool(takes), str(reader), bool(waits))
 
 
