@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from tests.postgresql import PostgreSQL, Unavailable
 # The examples are imported as the server imports them: from their folder. Under another
 # name each would register its tools a second time.
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
+
+# Where a shell has started the tests in the background, it has them ignore SIGINT, and
+# so would all the processes that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine is no failure: times are not judged here.
 settings.register_profile(

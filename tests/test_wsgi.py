@@ -75,7 +75,8 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ask(home):
-    application = wsgiref.validate.validator(make_application(home))
+    made = make_application(home)
+    application = wsgiref.validate.validator(made)
 
     def ask(method, path, body=b"", content_type="", **variables):
         environ = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", **variables}
@@ -102,7 +103,8 @@ def ask(home):
             blocks.close()
         return seen[0][0], seen[0][1], b"".join(written) + text
 
-    return ask
+    yield ask
+    made.close()
 
 
 def test_tools_files_and_protocols_answer(ask):

@@ -48,7 +48,7 @@ def make_application(home: Home | None = None) -> WSGIApplication:
         home: The home; by default the one that `Home.find` finds.
 
     Returns:
-        The application; the tools are stopped when the process ends.
+        The application; the tools are stopped when it is closed, or the process ends.
 
     Raises:
         StartError: What keeps the server from starting.
@@ -57,8 +57,10 @@ def make_application(home: Home | None = None) -> WSGIApplication:
     home.prepare()
     configuration = load(home.settings_file, environment=os.environ)
     worker = Worker(configuration.settings, home, configuration=configuration)
-    application = WSGIApplication(worker.open(), configuration.settings.limits)
-    atexit.register(worker.stop)
+    application = WSGIApplication(
+        worker.open(), configuration.settings.limits, worker.stop
+    )
+    atexit.register(application.close)
     return application
 
 
@@ -68,11 +70,22 @@ class WSGIApplication:
     Args:
         app: What answers requests.
         limits: Bounds for their bodies.
+        stop: Stops what the application answers with.
     """
 
-    def __init__(self, app: App, limits: Limits) -> None:
+    def __init__(
+        self, app: App, limits: Limits, stop: Callable[[], object] | None = None
+    ) -> None:
         self._app = app
         self._limits = limits
+        self._stop = stop
+
+    def close(self) -> None:
+        """Stop the tools, once; nothing is answered afterwards."""
+        stop, self._stop = self._stop, None
+        atexit.unregister(self.close)
+        if stop is not None:
+            stop()
 
     def __call__(
         self, environ: dict[str, Any], start_response: _StartResponse
