@@ -17,6 +17,8 @@ import gevent
 from gevent import get_hub
 from greenlet import greenlet
 
+from toolserver.turns import give_way
+
 __all__ = ["Pool", "PooledGreenlet", "Work", "end_all"]
 
 #: Parked greenlets that are kept; more are let go after a burst.
@@ -90,7 +92,7 @@ class _Worker(PooledGreenlet):
                     turns += 1
                     if turns % pool.turns == 0:
                         # Others get their turn while one connection pipelines.
-                        gevent.sleep(0)
+                        give_way()
         finally:
             pool.workers.discard(self)
 

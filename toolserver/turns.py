@@ -10,11 +10,18 @@ import time
 
 import gevent
 
-__all__ = ["Turns"]
+__all__ = ["Turns", "give_way"]
 
 #: Seconds of a turn.
 _TURN = 0.001
 _NO_TIME = 1e-9
+
+
+def give_way() -> None:
+    """Let all others run that can."""
+    # Not 0: greenlets that sleep so are resumed 50 times before the loop looks at any
+    # socket.
+    gevent.sleep(_NO_TIME)
 
 
 class Turns:
@@ -28,7 +35,5 @@ class Turns:
     def offer(self) -> None:
         """Let others run if the turn is over."""
         if time.monotonic() > self._due:
-            # Not 0: greenlets that sleep so are resumed 50 times before the loop
-            # looks at any socket.
-            gevent.sleep(_NO_TIME)
+            give_way()
             self._due = time.monotonic() + _TURN

@@ -4,11 +4,13 @@ import resource
 import statistics
 import time
 
+import gevent
 import pytest
 
 from tests.jobs.engines import MAKERS, claim, put, record
 from tests.jobs.test_engines import end
 from toolserver import StandardTool, register
+from toolserver.jobs.memory import MemoryEngine
 from toolserver.jobs.sqlite import SQLiteEngine
 from toolserver.testing import serve
 
@@ -80,3 +82,26 @@ def test_a_server_starts_with_many_timers_that_wait(tmp_path):
     # They stay in the file.
     assert took < 5.0
     assert grown < 40_000, "KiB"
+
+
+def test_who_waits_has_turns_while_many_are_forgotten():
+    engine = MemoryEngine()
+    fill(engine, 30_000, result_ttl=1.0)
+    while claims := claim(engine, 1000, now=0.0):
+        end(engine, claims)
+    beats = 0
+
+    def beat():
+        nonlocal beats
+        while True:
+            gevent.sleep(0.001)
+            beats += 1
+
+    beating = gevent.spawn(beat)
+    gevent.sleep(0)
+    # By what it used of the processor: others may have had that meanwhile.
+    begin = time.process_time()
+    assert engine.purge(now=1e9) == 30_000
+    used = time.process_time() - begin
+    beating.kill()
+    assert beats > 500 * used

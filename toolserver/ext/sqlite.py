@@ -31,6 +31,7 @@ import gevent
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, event
 
 from toolserver.errors import Overload
+from toolserver.turns import Turns
 
 __all__ = ["CONNECT_ARGUMENTS", "is_unreachable", "located", "prepare"]
 
@@ -73,9 +74,11 @@ def prepare(engine: Engine, timeout_s: float) -> None:
     """
 
     def connected(connection: sqlite3.Connection, record: Any) -> None:
+        turns = Turns()
+
         def make_way() -> bool:
             try:
-                gevent.sleep(0)
+                turns.offer()
             except BaseException as killed:
                 # SQLite takes no exceptions, it only ends the query.
                 record.info[_KILLED] = killed

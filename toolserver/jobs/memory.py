@@ -13,7 +13,6 @@ import itertools
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 
-import gevent
 import msgspec
 
 from toolserver.errors import Overload
@@ -26,12 +25,13 @@ from toolserver.jobs.records import (
     JobState,
     JobStatus,
 )
+from toolserver.turns import Turns
 
 __all__ = ["MemoryEngine"]
 
 #: Ids of forgotten jobs that are remembered as such; and how many are forgotten
-#: before others have their turn.
-_REMEMBERED, _FORGOTTEN = 100_000, 1000
+#: before it is asked whether others should have their turn.
+_REMEMBERED, _FORGOTTEN = 100_000, 100
 
 #: When something is due, and the number of the job, which tells the order of those
 #: due at once.
@@ -266,7 +266,7 @@ class MemoryEngine:
 
     def purge(self, *, now: float) -> int:
         """Forget jobs whose time is over; see `Engine.purge`."""
-        count = 0
+        count, turns = 0, Turns()
         while self._ends and self._ends[0][0] <= now:
             id_ = self._numbered.pop(heapq.heappop(self._ends)[1]).record.id
             del self._jobs[id_]
@@ -275,7 +275,7 @@ class MemoryEngine:
                 self._expired.popitem(last=False)
             count += 1
             if count % _FORGOTTEN == 0:
-                gevent.sleep(0)
+                turns.offer()
         return count
 
     def has_expired(self, id: str) -> bool:

@@ -25,6 +25,7 @@ from toolserver.jobs.records import Claim, Ending, JobState
 from toolserver.jobs.recovery import Recovery
 from toolserver.jobs.runners import name_runner
 from toolserver.settings import JobSettings
+from toolserver.turns import Turns
 
 __all__ = ["CANCEL", "READY", "OnChange", "Run", "Runner"]
 
@@ -379,8 +380,9 @@ class Runner:
             log.exception("jobs: cannot be looked after")
 
     def _forget(self) -> None:
+        turns = Turns()
         while self._engine.purge(now=self._clock.now()):
-            gevent.sleep(0)
+            turns.offer()
 
     def _ask_news(self) -> None:
         """Learn which of our jobs somebody wants ended, or has taken."""
