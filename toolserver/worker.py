@@ -16,6 +16,7 @@ from toolserver import loader
 from toolserver.assembly import assemble
 from toolserver.auth.access import Access
 from toolserver.auth.base import registered as authenticators
+from toolserver.auth.toolsecrets import ToolSecrets
 from toolserver.builtin.api import API
 from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
@@ -105,7 +106,10 @@ class Worker:
             self.registry, self.services, home.var / "setup.lock"
         )
         self._access = Access(
-            home, settings=settings.auth, authenticators=authenticators
+            home,
+            settings=settings.auth,
+            authenticators=authenticators,
+            secrets=ToolSecrets(self.registry),
         )
         self.jobs = Scheduler(
             self.services,

@@ -38,14 +38,13 @@ def send_at_once(urls, head, body):
         return sorted(int(each.recv(4096).split()[1]) for each in opened)
 
 
-def signed_request(url):
+def signed_request(url, path="twins/who/ask", keyid="ann", key=ANN):
     """The head of a request that is signed for one of the servers."""
     fields = {"Content-Type": "application/json"}
-    target = f"{url}twins/who/ask"
-    made = sign_request("POST", target, fields, b"{}", keyid="ann", key=ANN)
+    made = sign_request("POST", f"{url}{path}", fields, b"{}", keyid=keyid, key=key)
     fields = {"Host": urlsplit(url).netloc, **fields, **made.fields}
     lines = [f"{name}: {value}" for name, value in fields.items()]
-    return "\r\n".join(["POST /twins/who/ask HTTP/1.1", *lines])
+    return "\r\n".join([f"POST /{path} HTTP/1.1", *lines])
 
 
 def test_a_signed_request_is_refused_by_the_other_process(twins):
@@ -58,6 +57,14 @@ def test_a_signed_request_is_refused_by_the_other_process(twins):
 def test_of_two_processes_one_takes_a_signed_request(twins):
     for _ in range(20):
         assert send_at_once(twins, signed_request(twins[0]), b"{}") == [200, 401]
+
+
+def test_of_two_processes_one_takes_what_a_shared_secret_signs(twins):
+    shared = "twins/vault/open", "twins.vault", SECRET.encode()
+    for _ in range(10):
+        head = signed_request(twins[0], *shared)
+        assert send_at_once(twins, head, b"{}") == [200, 401]
+        assert send_at_once(twins, head, b"{}") == [401, 401]
 
 
 def test_of_two_processes_one_takes_an_answered_challenge(twins):

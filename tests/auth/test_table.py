@@ -41,6 +41,11 @@ SIGNATURE = ("absent", "right", "wrong key", "unknown", "tampered", "stale")
 SESSION = ("right", "repeated", "tampered", "unknown", "ended")
 #: What the answer to a challenge may be.
 TOKEN = ("right", "reused", "expired", "wrong", "absent")
+#: What a request may be that is signed with the secret of a tool, in place of a token.
+SECRET = (
+    *("right", "tampered", "wrong secret", "wrong tool", "no tool", "stale"),
+    *("replayed", "other algorithm"),
+)
 
 
 @register("table")
@@ -62,6 +67,11 @@ class Vault(OnlyRPCCRAMTool):
         """See what is inside."""
         Table.calls += 1
         return "gold"
+
+
+@register("safe")
+class Safe(OnlyRPCCRAMTool):
+    settings = CRAMSettings(secret="s3cret")
 
 
 def envelope(name):
@@ -264,7 +274,7 @@ def server(request, tmp_path_factory):
     config = {"auth": {"rsa_authenticate": request.param}}
     if request.param:
         config["picklerpc"] = {"enabled": True}
-    tools = (Table, Vault)
+    tools = (Table, Vault, Safe)
     with pytest.MonkeyPatch.context() as patch:
         # A server that has just begun takes no requests of before.
         patch.setattr("toolserver.auth.signatures.AHEAD", -3600)
@@ -389,4 +399,62 @@ def test_each_token_has_its_outcome(server, deny):
         called = Table.calls - before
         if found != due or called != (due[0] == 200):
             wrong.append((protocol, kind, signature, found, due, called))
+    assert not wrong
+
+
+def ask_with_secret(server, protocol, kind):
+    message = {"jsonrpc": "2.0", "id": 1, "method": "vault.look"}
+    path, body, media_type = {
+        "RPC2": ("/RPC2", xmlrpc.client.dumps((), "vault.look").encode(), "text/xml"),
+        "JSONRPC": ("/JSONRPC", json.dumps(message).encode(), "application/json"),
+        "SOAP": ("/SOAP/vault", envelope("look").encode(), "text/xml"),
+        "REST": ("/vault/look", b"{}", "application/json"),
+    }[protocol]
+    url, headers = server.url(path), {"Content-Type": media_type}
+    signed = sign_request(
+        "POST",
+        url,
+        headers,
+        body,
+        keyid={"wrong tool": "safe", "no tool": "table"}.get(kind, "vault"),
+        # With the key of ann, who may not name the algorithm of secrets either.
+        key=ANN
+        if kind == "other algorithm"
+        else b"guess"
+        if kind == "wrong secret"
+        else b"s3cret",
+        now=1_700_000_000 if kind == "stale" else None,
+    )
+    headers.update(signed.fields)
+    if kind == "replayed":
+        requests.post(url, data=body, headers=headers, timeout=20)
+    if kind == "tampered":
+        body += b" "
+    before = Table.calls
+    answer = requests.post(url, data=body, headers=headers, timeout=20)
+    return outcome(protocol, answer, None), Table.calls - before
+
+
+@pytest.mark.parametrize("deny", DENY)
+def test_each_shared_secret_has_its_outcome(server, deny):
+    access = server.worker._access
+    write(server.worker.home.path, hosts_deny=deny, hosts_allow="ann:127.0.0.1")
+    access._deny.refresh()
+    access._allow.refresh()
+    access._arrange()
+    wrong = []
+    for protocol, kind in itertools.product(
+        ("RPC2", "JSONRPC", "SOAP", "REST"), SECRET
+    ):
+        found, called = ask_with_secret(server, protocol, kind)
+        if deny:
+            due = 403, None
+        elif server.is_mandatory or kind not in ("right", "wrong tool"):
+            due = 401, None
+        elif protocol == "REST":
+            due = 403, None
+        else:
+            due = (200, "gold") if kind == "right" else (401, None)
+        if found != due or called != (due[0] == 200):
+            wrong.append((protocol, kind, found, due, called))
     assert not wrong

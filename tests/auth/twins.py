@@ -24,7 +24,7 @@ SECRET = "shared"
 class Vault(CRAMTool):
     settings = CRAMSettings(SECRET)
 
-    def open(self, token: list[str]) -> str:
+    def open(self, token: list[str] | None = None) -> str:
         self.check_token(token)
         return "open"
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from toolserver.auth.keys import PrivateKey
     from toolserver.auth.sessions import Sessions
     from toolserver.auth.signatures import SignatureAuthenticator
+    from toolserver.auth.toolsecrets import ToolSecrets
 
 __all__ = ["Access"]
 
@@ -51,6 +52,7 @@ class Access:
         settings: Which credentials are judged, and which have to be there.
         authenticators: Further authenticators, in order; looked at when the files are
             loaded.
+        secrets: What tools share with their callers, who may sign by it.
 
     Attributes:
         is_active: Whether there is anything to judge by; else all are anonymous.
@@ -62,6 +64,7 @@ class Access:
         *,
         settings: AuthSettings | None = None,
         authenticators: Iterable[Authenticator] = (),
+        secrets: ToolSecrets | None = None,
     ) -> None:
         self._home = home
         self._settings = settings = settings or AuthSettings()
@@ -87,6 +90,7 @@ class Access:
         self._signatures: SignatureAuthenticator | None = None
         self._failure = ""
         self._given = authenticators
+        self._secrets = secrets
         self._others: list[Authenticator] = []
         self._chain: list[Authenticator] = []
         self._watcher: gevent.Greenlet[..., Any] | None = None
@@ -104,7 +108,7 @@ class Access:
         """
         for file in self._files:
             file.load()
-        if self._has_keys():
+        if self._judges_signatures():
             self._load_signatures()
         self._others = list(self._given)
         self._arrange()
@@ -144,18 +148,24 @@ class Access:
         """The server's private key as it is by now; None where it has none."""
         return None if self._signatures is None else self._signatures.own_key
 
-    def _has_keys(self) -> bool:
-        return self._settings.rsa_authenticate or any(
+    def _judges_signatures(self) -> bool:
+        return bool(self._settings.rsa_authenticate or self._secrets) or any(
             next(folder.glob("*.pem"), None)
             for folder in (self._home.pubkeys, self._home.privkeys)
         )
 
     def _load_signatures(self) -> None:
-        # Only servers with keys wait for the library to be imported.
+        # Only servers with keys or secrets wait for the library to be imported.
         from toolserver.auth.signatures import SignatureAuthenticator
 
         if self._signatures is None:
-            made = SignatureAuthenticator(self._home, self._settings, self._began)
+            secrets = self._secrets
+            made = SignatureAuthenticator(
+                self._home,
+                self._settings,
+                self._began,
+                secrets.find if secrets is not None else lambda namespace: None,
+            )
             made.load()
             self._signatures = made
 
@@ -163,7 +173,7 @@ class Access:
         """Look after the keys; with the first one signatures begin to be judged."""
         if self._signatures is not None:
             self._signatures.refresh()
-        elif self._has_keys():
+        elif self._judges_signatures():
             try:
                 self._load_signatures()
             except StartError as error:
@@ -254,7 +264,8 @@ class Access:
                 identity = authenticator.authenticate(request)
                 if identity is not None:
                     found.append(identity)
-            if len(found) > 1 and len({identity.client for identity in found}) > 1:
+            named = [identity for identity in found if identity.client is not None]
+            if len(named) > 1 and len({identity.client for identity in named}) > 1:
                 raise Unauthenticated("the credentials name different clients")
         except (Unauthenticated, Forbidden) as error:
             log.warning("refused %s: %s", request.peer or "unix", error.message)
@@ -265,10 +276,15 @@ class Access:
                 return None, frozenset()
             found.append(Identity(name, "Host"))
         first = found[0]
+        if first.client is None and named:
+            # It is first by its content and seal, and others have told the name.
+            first = replace(first, client=named[0].client, auth_type=named[0].auth_type)
         scoped = [each.namespaces for each in found if each.namespaces is not None]
         if scoped and first.namespaces is None:
             first = replace(first, namespaces=scoped[0])
-        groups = self._groups.value.get(first.client, frozenset())
+        groups = frozenset[str]()
+        if first.client is not None:
+            groups = self._groups.value.get(first.client, groups)
         for identity in found:
             if identity.groups:
                 groups |= identity.groups

@@ -19,7 +19,17 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from toolserver.auth.keys import PrivateKey, PublicKey
 
-__all__ = ["SigningKey", "VerifyingKey", "algorithm_of", "sign", "verify"]
+__all__ = [
+    "HMAC_SHA256",
+    "SigningKey",
+    "VerifyingKey",
+    "algorithm_of",
+    "sign",
+    "verify",
+]
+
+#: The algorithm of shared secrets, which always has to be named.
+HMAC_SHA256 = "hmac-sha256"
 
 #: A shared secret is its bytes.
 SigningKey = PrivateKey | bytes
@@ -39,7 +49,7 @@ def algorithm_of(key: SigningKey | VerifyingKey) -> str:
         The name, as the parameter ``alg`` has it.
     """
     if isinstance(key, bytes):
-        return "hmac-sha256"
+        return HMAC_SHA256
     if isinstance(key, (Ed25519PrivateKey, Ed25519PublicKey)):
         return "ed25519"
     return "rsa-pss-sha512"

@@ -17,9 +17,9 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from toolserver.auth.algorithms import algorithm_of, sign
+from toolserver.auth.algorithms import SigningKey, algorithm_of, sign
 from toolserver.auth.digests import content_digest
-from toolserver.auth.keys import SERVER, PrivateKey
+from toolserver.auth.keys import SERVER
 from toolserver.auth.profile import LABEL, REQUEST_SIGNATURE, TAG, signature_base
 from toolserver.auth.sessionkeys import SESSION_FIELD
 from toolserver.auth.structured import BareItem, InnerList, Item, parse_dictionary
@@ -46,11 +46,11 @@ class AnswerSigner:
     """Signs answers.
 
     Args:
-        key: The server's private key.
+        key: The server's private key, or the secret by which the request was signed.
         clock: Tells the time in seconds since the epoch.
     """
 
-    def __init__(self, key: PrivateKey, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, key: SigningKey, clock: Callable[[], float] = time.time) -> None:
         self._key = key
         self._clock = clock
         self._algorithm = algorithm_of(key)
@@ -100,7 +100,11 @@ class AnswerSigner:
         )
         base = signature_base(covered, lambda item: values.get(item.text))
         # Other calls go on meanwhile: a signature by RSA takes milliseconds.
-        signed = offload(sign, self._key, base)
+        signed = (
+            sign(self._key, base)
+            if isinstance(self._key, bytes)
+            else offload(sign, self._key, base)
+        )
         added = [
             ("Content-Digest", digest),
             ("Signature-Input", f"{LABEL}={covered}"),

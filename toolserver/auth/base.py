@@ -16,20 +16,22 @@ class Identity:
     """Who is calling, and how that is known.
 
     Attributes:
-        client: The name.
+        client: The name; None where the proof tells of a right and of no name.
         auth_type: How it was proved, such as ``"Basic"``.
         groups: Groups that the proof itself tells, besides those of the file.
         content: The body, where it had to be read for the proof: it is used in place
             of the request's own.
         namespaces: The tools that the proof is for, with all below them; None for all.
+        unlocks: The tool whose shared secret was proved: it asks for no token.
         seal: Adds to the answer what proves that it comes from this server.
     """
 
-    client: str
+    client: str | None
     auth_type: str
     groups: frozenset[str] = frozenset()
     content: bytes | BodyReader | None = None
     namespaces: tuple[str, ...] | None = None
+    unlocks: str | None = None
     seal: Callable[[Response], Response] | None = None
 
 

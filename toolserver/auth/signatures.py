@@ -12,38 +12,28 @@ from __future__ import annotations
 
 import functools
 import logging
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import IO
+from collections.abc import Callable
 
-from toolserver.auth.algorithms import algorithm_of, verify
+from toolserver.auth.algorithms import HMAC_SHA256, VerifyingKey
 from toolserver.auth.answers import AnswerSigner
 from toolserver.auth.base import Identity
 from toolserver.auth.digests import DigestCheck
-from toolserver.auth.keys import SERVER, PrivateKey, PublicKey, PublicKeys, WatchedKey
+from toolserver.auth.keys import SERVER, PrivateKey, PublicKeys, WatchedKey
 from toolserver.auth.nonces import Nonces
-from toolserver.auth.profile import (
-    AHEAD,
-    LEAST_NONCE,
-    MAX_AGE,
-    MOST_NONCE,
-    REQUEST_COMPONENTS,
-    authority,
-    check_params,
-    read_label,
-    signature_base,
-)
+from toolserver.auth.profile import AHEAD, MAX_AGE
 from toolserver.auth.sessionfile import SessionFile
 from toolserver.auth.sessionkeys import SESSION_FIELD
 from toolserver.auth.sessions import Sessions
-from toolserver.auth.structured import InnerList, Item
+from toolserver.auth.signedrequests import (
+    RequestSignature,
+    check_body,
+    check_head,
+    read_signature,
+)
 from toolserver.errors import StartError, Unauthenticated
 from toolserver.home import Home
-from toolserver.message import BodyReader, Request
-from toolserver.nativethreads import offload
+from toolserver.message import Request
 from toolserver.settings import AuthSettings
 
 __all__ = ["SIGNED_BY", "SignatureAuthenticator"]
@@ -53,24 +43,8 @@ log = logging.getLogger("toolserver.auth")
 _CHALLENGE = 'Signature realm="toolserver"'
 #: The note of a request that has the key by which its signature holds.
 SIGNED_BY = "signed by"
-#: Characters of each of the two fields: it bounds what a stranger can make us read.
-_LONGEST_FIELD = 2048
-#: Up to this size an RSA signature is checked in less time than a thread would take.
-_QUICK_BITS = 4096
-_PIECE = 65536
 #: What tells whether the server is well; whoever asks has no key.
 _HEALTH = ("/health/live", "/health/ready")
-
-
-@dataclass(frozen=True)
-class _Signed:
-    """What the fields of a signed request say."""
-
-    covered: InnerList
-    signature: bytes
-    keyid: str
-    nonce: str
-    created: int
 
 
 class SignatureAuthenticator:
@@ -80,6 +54,8 @@ class SignatureAuthenticator:
         home: Where the keys are.
         settings: Whether signatures are mandatory, and where not.
         began: When the server's process began, seconds since the epoch.
+        secret_of: Gives the secret that callers of a tool share with it, by the tool's
+            namespace; None for a tool that has none.
         clock: Tells the time in seconds since the epoch.
     """
 
@@ -88,8 +64,10 @@ class SignatureAuthenticator:
         home: Home,
         settings: AuthSettings,
         began: float,
+        secret_of: Callable[[str], bytes | None] = lambda namespace: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._secret_of = secret_of
         self._home = home
         self._settings = settings
         self._began = began
@@ -179,26 +157,53 @@ class SignatureAuthenticator:
         if not ("signature-input" in headers or "signature" in headers):
             if self._sessions is not None and SESSION_FIELD in headers:
                 return self._sessions.authenticate(request)
-            if self._settings.rsa_authenticate and not self._is_free(request):
+            if self._needs_key(request):
                 raise _refusal("a signature is needed")
             return None
         try:
-            signed = self._read(request)
-            key = self._keys.find(signed.keyid)
-            if key is None:
+            since = self._nonces.since if self._nonces is not None else 0
+            signed = read_signature(request, self._clock(), since)
+            is_shared = signed.algorithm == HMAC_SHA256
+            # Who may come with a key alone is told so, whatever the secret.
+            if is_shared and self._needs_key(request):
+                raise ValueError("a shared secret does not suffice, a key is needed")
+            # The algorithm tells where to look, and what is found there is of one kind:
+            # neither can a public key be used as a secret, nor a secret as a key.
+            found: VerifyingKey | None = (
+                self._secret_of(signed.keyid)
+                if is_shared
+                else self._keys.find(signed.keyid)
+            )
+            if found is None:
                 log.info("a signature of %r, whose key is not known", signed.keyid)
                 raise ValueError("it does not hold")
-            self._check_head(request, signed, key)
+            check_head(request, signed, found)
             digest = DigestCheck(request.headers["content-digest"])
         except ValueError as error:
             raise _refusal(f"signature: {error}") from error
-        content = self._check_body(request, signed, digest)
-        self._spend(signed)
-        request.notes[SIGNED_BY] = key
+        # No client has a name with a colon: its nonces are its own.
+        owner = f"secret:{signed.keyid}" if is_shared else signed.keyid
+        content = check_body(
+            request, digest, lambda: self._refuse_used(owner, signed.nonce)
+        )
+        if not digest.holds:
+            raise _refusal("content-digest: not that of the body")
+        self._spend(owner, signed)
         seal = None
-        if self._signer is not None and self._signer.is_asked(request):
-            seal = functools.partial(self._signer.sign, request, signed.signature)
+        signer = self._signer
+        if isinstance(found, bytes):
+            signer = AnswerSigner(found, self._clock)
+        if signer is not None and signer.is_asked(request):
+            seal = functools.partial(signer.sign, request, signed.signature)
+        if is_shared:
+            return Identity(
+                None, "CRAM", content=content, seal=seal, unlocks=signed.keyid
+            )
+        request.notes[SIGNED_BY] = found
         return Identity(signed.keyid, "Signature", content=content, seal=seal)
+
+    def _needs_key(self, request: Request) -> bool:
+        return self._settings.rsa_authenticate and not self._is_free(request)
 
     def _is_free(self, request: Request) -> bool:
         """Whether a path is open to who has no key."""
@@ -217,147 +222,15 @@ class SignatureAuthenticator:
             for free in self._settings.unsigned_paths
         )
 
-    def _read(self, request: Request) -> _Signed:
-        fields = tuple(
-            _single(request, name) for name in ("signature-input", "signature")
-        )
-        covered, signature = read_label((fields[0], fields[1]))
-        now = self._clock()
-        params = check_params(covered, ("created", "keyid", "nonce"), now)
-        needed = list(REQUEST_COMPONENTS)
-        if "content-type" in request.headers:
-            needed.append("content-type")
-            _single(request, "content-type")
-        _single(request, "content-digest")
-        names = {item.text for item in covered.items}
-        for name in needed:
-            if f'"{name}"' not in names:
-                raise ValueError(f"{name}: not covered")
-        nonce = str(params["nonce"])
-        if not LEAST_NONCE <= len(nonce) <= MOST_NONCE:
-            raise ValueError(f"nonce: expected {LEAST_NONCE} to {MOST_NONCE} letters")
-        created = covered.params["created"]
-        since = self._nonces.since if self._nonces is not None else 0
-        if not isinstance(created, int) or created < since:
-            raise ValueError(
-                "created: before the memory of the server begins; sign anew in "
-                f"{max(1, since - int(now))} s"
-            )
-        return _Signed(covered, signature, str(params["keyid"]), nonce, created)
-
-    def _check_head(self, request: Request, signed: _Signed, key: PublicKey) -> None:
-        if signed.covered.params.get("alg", algorithm_of(key)) != algorithm_of(key):
-            raise ValueError("alg: not the algorithm of the key")
-        base = signature_base(signed.covered, functools.partial(_value_of, request))
-        is_quick = getattr(key, "key_size", 0) <= _QUICK_BITS
-        holds = (
-            verify(key, base, signed.signature)
-            if is_quick
-            else offload(verify, key, base, signed.signature)
-        )
-        if not holds:
-            raise ValueError("it does not hold")
-
-    def _check_body(
-        self, request: Request, signed: _Signed, digest: DigestCheck
-    ) -> bytes | BodyReader | None:
-        """Compare the body with its digest; what has to be read instead of it."""
-        spooled = None
-        if isinstance(request.content, bytes):
-            digest.update(request.content)
-        elif self._nonces is not None and self._nonces.knows(
-            signed.keyid, signed.nonce
-        ):
-            # Before a long body is read for nothing.
+    def _refuse_used(self, owner: str, nonce: str) -> None:
+        """Refuse what is repeated before a long body is read for nothing."""
+        if self._nonces is not None and self._nonces.knows(owner, nonce):
             raise _used()
-        else:
-            spooled = _spool(request, digest)
-        if not digest.holds:
-            raise _refusal("content-digest: not that of the body")
-        return spooled
 
-    def _spend(self, signed: _Signed) -> None:
+    def _spend(self, owner: str, signed: RequestSignature) -> None:
         until = signed.created + MAX_AGE + 1
-        if self._nonces is None or not self._nonces.store(
-            signed.keyid, signed.nonce, until
-        ):
+        if self._nonces is None or not self._nonces.store(owner, signed.nonce, until):
             raise _used()
-
-
-class _SpooledBody:
-    """A body that was read once, and can be read again.
-
-    Its file is closed when nothing refers to it any more: an answer that is made piece
-    by piece may read it after the call.
-    """
-
-    __slots__ = ("_file",)
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def __del__(self) -> None:
-        self._file.close()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes, all that remain when negative; empty at the end."""
-        return self._file.read(size)
-
-    def readline(self, size: int = -1, /) -> bytes:
-        """One line with its end, cut at `size` bytes when not negative."""
-        return self._file.readline(size)
-
-    def readlines(self, hint: int = -1, /) -> list[bytes]:
-        """The remaining lines, at least `hint` bytes of them when positive."""
-        return self._file.readlines(hint)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._file)
-
-
-def _spool(request: Request, digest: DigestCheck) -> bytes | BodyReader:
-    """Read a body that is still arriving, to where it can be read again."""
-    source, memory = request.stream, request.limits.upload_memory
-    with ExitStack() as stack:
-        file = stack.enter_context(tempfile.SpooledTemporaryFile(max(1, memory)))
-        while piece := source.read(_PIECE):
-            digest.update(piece)
-            file.write(piece)
-        size = file.tell()
-        file.seek(0)
-        if size <= memory:
-            return file.read()
-        stack.pop_all()
-        return _SpooledBody(file)
-
-
-def _single(request: Request, name: str) -> str:
-    """The value of a field that may be there once only."""
-    values = request.headers.get_all(name)
-    if len(values) != 1:
-        raise ValueError(f"{name}: expected one, got {len(values)}")
-    if len(values[0]) > _LONGEST_FIELD:
-        raise ValueError(f"{name}: more than {_LONGEST_FIELD} characters")
-    return values[0].strip(" \t")
-
-
-def _value_of(request: Request, item: Item) -> str | None:
-    """The value of a component of a request, as it was sent (RFC 9421, section 2)."""
-    if item.params:
-        return None
-    match item.value:
-        case "@method":
-            return request.method
-        case "@authority":
-            return authority(request.host, request.scheme)
-        case "@path":
-            return request.raw_path
-        case "@query":
-            return f"?{request.query_string}"
-    values = request.headers.get_all(str(item.value))
-    if not values or str(item.value) != str(item.value).lower():
-        return None
-    return ", ".join(value.strip(" \t") for value in values)
 
 
 def _refusal(message: str) -> Unauthenticated:

@@ -29,6 +29,7 @@ from toolserver.protocols.soap_scanner import Scanner
 from toolserver.protocols.xmltext import to_utf8
 from toolserver.settings import Limits
 from toolserver.toolspecs import describe_tool
+from toolserver.unlocking import is_unlocked
 
 __all__ = ["SOAP"]
 
@@ -213,6 +214,8 @@ class SOAP:
     def _bind(self, name: str) -> Binding:
         target = self._find(name)
         spec = target.spec
+        if spec.unlocked is not None and is_unlocked(target.tool.namespace):
+            spec = spec.unlocked
         known = self._known.get(id(spec))
         if known is not None:
             return known[0]

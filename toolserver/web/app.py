@@ -31,6 +31,7 @@ from toolserver.errors import (
 from toolserver.message import Request, Response, redirect
 from toolserver.scopes import set_scope
 from toolserver.services import Services
+from toolserver.unlocking import unlock
 from toolserver.web.gateway import Gateway
 from toolserver.web.hosts import HostCheck
 from toolserver.web.proxies import Proxies
@@ -166,6 +167,8 @@ class App:
                 notes["seal"] = identity.seal
                 if identity.namespaces is not None:
                     set_scope(identity.namespaces)
+                if identity.unlocks is not None:
+                    unlock(identity.unlocks)
                 if identity.content is not None and request.content is sent.content:
                     request = request.replace(content=identity.content)
                     context.request = request
