@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from typing import Any
 
 from gevent.event import Event
@@ -32,6 +33,8 @@ __all__ = ["Outcomes"]
 
 #: Seconds after which who waits for a job looks by itself.
 _LOOK = 1.0
+#: Jobs that were put in last and of which it is remembered that none has ended.
+_PENDING = 1000
 
 
 class Outcomes:
@@ -44,6 +47,7 @@ class Outcomes:
         runner: Runs those of this process.
         known: Jobs that are not stored.
         on_change: Told of those that are cancelled.
+        has_peers: Whether other processes run jobs of the store.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Outcomes:
         runner: Runner,
         known: KnownJobs,
         on_change: OnChange,
+        *,
+        has_peers: bool,
     ) -> None:
         self._registry = services.registry
         self._bus = services.part(Bus)
@@ -63,6 +69,29 @@ class Outcomes:
         self._runner = runner
         self._known = known
         self._on_change = on_change
+        self._pending: OrderedDict[str, None] | None = None
+        if engine.is_shared and not has_peers:
+            self._pending = OrderedDict()
+
+    def note_put(self, id: str) -> None:
+        """Remember that a job was put in just now: the store need not be asked.
+
+        Args:
+            id: The job.
+        """
+        if self._pending is not None:
+            self._pending[id] = None
+            if len(self._pending) > _PENDING:
+                self._pending.popitem(last=False)
+
+    def note_end(self, id: str) -> None:
+        """Forget that a job was put in, as it has ended.
+
+        Args:
+            id: The job.
+        """
+        if self._pending is not None:
+            self._pending.pop(id, None)
 
     @in_loop
     def find(self, id: str) -> Job[Any]:
@@ -95,10 +124,12 @@ class Outcomes:
         told = _Told()
         # Before the store is asked, so that no end is missed.
         with self._watch.watching(self._bus, id, told):
+            waiting = running_job()
+            if waiting is None and self._pending and id in self._pending:
+                return self.outcome(self._wait(id, told, timeout))
             found = self._take(id)
             if found.state.is_final:
                 return self.outcome(found)
-            waiting = running_job()
             if waiting is None:
                 return self.outcome(self._wait(id, told, timeout))
             if isinstance(waiting, Run):

@@ -106,6 +106,7 @@ class Scheduler:
         self.outcomes = Outcomes(
             *(services, engine, self.clock, self.runner),
             *(self._spawner.known, self._tell_change),
+            has_peers=has_peers,
         )
         self._is_open = False
         self._lost = 0
@@ -259,6 +260,7 @@ class Scheduler:
         self.runner.wake()
         (is_new,) = self.engine.put([record])
         if is_new:
+            self.outcomes.note_put(record.id)
             self._tell_change(record.id, record.method, JobState.WAITING, None, "")
             if self.engine.is_shared:
                 self._bus.publish(READY, self.runner.name)
@@ -362,6 +364,8 @@ class Scheduler:
     def _tell_change(
         self, id: str, method: str, state: JobState, fraction: float | None, text: str
     ) -> None:
+        if state.is_final:
+            self.outcomes.note_end(id)
         self._bus.publish(CHANGED, [id, state.value, fraction, text])
         if fraction is None and self._state_links.handlers:
             with bind(Context(services=self._services)):

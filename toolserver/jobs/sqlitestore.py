@@ -3,9 +3,8 @@
 What is asked in one turn of the loop, and whatever is asked while it works on one
 transaction, is done in the next one, together, in the order in which it was asked for:
 the commit, which costs most, is shared by all, and so is the way to the thread and
-back. Each operation has a savepoint of its own, so
-that one that fails undoes nothing of the others; what cannot be kept together, as the
-disk is full, is tried one by one.
+back. Where one of them fails, or they cannot be kept together, as the disk is full, each
+is done anew in a transaction of its own: what fails undoes nothing of the others.
 """
 
 from __future__ import annotations
@@ -210,7 +209,7 @@ class SQLiteStore:
         try:
             base.execute(self._begin)
             for task in tasks:
-                self._run_within(base, task)
+                task.value = task.operation(base)
             base.execute("COMMIT")
         except BaseException as error:
             _roll_back(base)
@@ -220,20 +219,7 @@ class SQLiteStore:
                 task.error = error
         return True
 
-    def _run_within(self, base: sqlite3.Connection, task: _Task) -> None:
-        base.execute("SAVEPOINT task")
-        try:
-            task.value = task.operation(base)
-        except BaseException as error:  # it is raised for who waits
-            task.error = error
-            if not base.in_transaction:
-                # SQLite has undone the whole transaction by itself.
-                raise
-            base.execute("ROLLBACK TO task")
-        base.execute("RELEASE task")
-
     def _run_alone(self, base: sqlite3.Connection, task: _Task) -> None:
-        task.error = None
         try:
             base.execute(self._begin)
             task.value = task.operation(base)
