@@ -3,8 +3,8 @@
 What is asked in one turn of the loop, and whatever is asked while it works on one
 transaction, is done in the next one, together, in the order in which it was asked for:
 the commit, which costs most, is shared by all, and so is the way to the thread and
-back. Where one of them fails, or they cannot be kept together, as the disk is full, each
-is done anew in a transaction of its own: what fails undoes nothing of the others.
+back. Where one of them fails, or they cannot be kept together, as the disk is full,
+each is done anew in a transaction of its own: what fails undoes nothing of the others.
 """
 
 from __future__ import annotations
