@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import secrets
 import time
+import urllib.error
 import xmlrpc.client
 
 import pytest
@@ -14,6 +15,7 @@ from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, algo
 from http_message_signatures.resolvers import MappingKeyResolver
 
 import toolserver.testing
+from tests.auth.test_signature_examples import block
 from tests.auth.test_signatures import ANN, make_home
 from toolserver import (
     CRAMSettings,
@@ -390,6 +392,17 @@ def test_an_independent_client_calls(server):
         body=answer.content,
     )
     assert result.parameters["alg"] == "hmac-sha256"
+
+
+def test_the_example_of_the_documentation_calls(server):
+    names = {}
+    exec(block("python", "hmac-sha256"), names)
+    url = server.url("/JSONRPC/vault?about=this")
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "look"}'
+    answer = names["call"](url, body, "vault", SECRET)
+    assert json.loads(answer)["result"] == [None, "CRAM", 1]
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        names["call"](url, body, "vault", "guess")
 
 
 def test_a_body_that_is_still_arriving_is_compared_too(server):

@@ -8,6 +8,7 @@ import pytest
 import toolserver.testing
 from tests.client.protocols import OPEN
 from toolserver import CRAMSettings, OnlyRPCCRAMTool, register
+from toolserver.auth.nonces import Nonces
 
 from .conftest import ask, run, status
 
@@ -45,8 +46,12 @@ class Vault(OnlyRPCCRAMTool):
 
 
 @pytest.fixture(scope="module")
-def vault():
-    with toolserver.testing.serve(Vault) as running:
+def vault(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    (home / "var").mkdir()
+    # As if a server had run here before, which kept its memory.
+    Nonces(home / "var/nonces.db", most=1, since=0).close()
+    with toolserver.testing.serve(Vault, home=home) as running:
         yield running.url("/")
 
 
@@ -70,6 +75,20 @@ def test_call_with_a_secret(vault, tmp_path, monkeypatch, protocol):
     monkeypatch.delenv("TOOLSERVER_SECRET")
     file.write_bytes(b"\xff")
     assert ask(tmp_path, *words, "--secret-file", file).code == 2
+
+
+def test_call_signed_with_a_secret(vault, tmp_path, monkeypatch):
+    words = ["call", "shop.vault.look", "far=true", "--url", vault, "--sign"]
+    unknown = ask(tmp_path, *words)
+    assert unknown.code == 2
+    assert "--sign: expected --secret-file" in unknown.err
+    monkeypatch.setenv("TOOLSERVER_SECRET", "s3cret")
+    assert ask(tmp_path, *words).out == "far\n"
+    assert ask(tmp_path, *words, "--protocol", "SOAP").out == "far\n"
+    monkeypatch.setenv("TOOLSERVER_SECRET", "another")
+    wrong = ask(tmp_path, *words)
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "signature: it does not hold" in wrong.err
 
 
 def test_call_as_a_process(running):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -116,12 +116,18 @@ _NAMES = ("url", "ca", "cert", "timeout", "user", "privkey", "pubkey", "localnam
 
 
 @contextmanager
-def asking(asked: Asked, protocol: Protocol = "JSONRPC") -> Iterator[RemoteToolserver]:
+def asking(
+    asked: Asked,
+    protocol: Protocol = "JSONRPC",
+    *,
+    secrets: Mapping[str, str] | None = None,
+) -> Iterator[RemoteToolserver]:
     """Ask a server, and tell of failures as commands do.
 
     Args:
         asked: Which server, and who asks.
         protocol: How calls are sent.
+        secrets: Those with which calls of tools are signed, by namespace.
 
     Yields:
         The server.
@@ -138,6 +144,7 @@ def asking(asked: Asked, protocol: Protocol = "JSONRPC") -> Iterator[RemoteTools
             privkey=asked.privkey,
             pubkey=asked.pubkey,
             localname=asked.localname,
+            secrets=secrets,
             timeout=asked.timeout,
             # Who sees the failure decides whether to try again.
             retries=0,

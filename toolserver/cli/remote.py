@@ -55,6 +55,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     metavar="FILE",
     help=f"What is shared with the tool, to answer its challenges; or ${_SECRET}.",
 )
+@click.option(
+    "--sign",
+    "signs",
+    is_flag=True,
+    help="Sign the whole call with that, and answer no challenge.",
+)
 @_json
 @server_options
 def call(
@@ -67,6 +73,7 @@ def call(
     priority: int | None,
     at: str | None,
     secret_file: Path | None,
+    signs: bool,
     as_json: bool,
 ) -> None:
     """Call a method of a running server.
@@ -83,7 +90,11 @@ def call(
     if is_async + (priority is not None) + (at is not None) > 1:
         raise click.UsageError("--async, --priority and --at exclude each other")
     when = None if at is None else _time(at)
-    secret = _secret(secret_file)
+    secret, secrets = _secret(secret_file), None
+    if signs:
+        if secret is None:
+            raise click.UsageError(f"--sign: expected --secret-file or ${_SECRET}")
+        secrets, secret = {name.rpartition(".")[0]: secret}, None
     named: dict[str, Any] = {}
     args = []
     for argument in arguments:
@@ -94,7 +105,7 @@ def call(
             raise click.UsageError(f"{found[1]}: given twice")
         else:
             named[found[1]] = _value(found[2])
-    with asking(asked, protocol or "JSONRPC") as server:
+    with asking(asked, protocol or "JSONRPC", secrets=secrets) as server:
         if secret is not None:
             method = _method(server, name, secret)
             if when is not None:

@@ -64,12 +64,14 @@ class Outgoing:
         headers: The header fields that belong to the body.
         is_sealed: Whether the body is for the server alone; it is sealed when the
             request is signed, and so is that of the answer.
+        signed_for: The tool with whose secret the request is signed, or None.
     """
 
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     is_sealed: bool = False
+    signed_for: str | None = None
 
 
 @dataclass(frozen=True)

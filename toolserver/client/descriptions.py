@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from toolserver.client.codecs import Style
@@ -30,6 +30,13 @@ class Described:
     def takes_token(self) -> bool:
         """Whether it is called with the answer to a challenge."""
         return self.names[:1] == ("token",)
+
+    def without_token(self) -> Described:
+        """The method as it is called by a request that is signed with the secret."""
+        # Where it may be left out it is a parameter of the method's own.
+        if not self.takes_token or "token" in (self.defaults or {}):
+            return self
+        return replace(self, names=self.names[1:])
 
 
 def read_description(methods: Any) -> dict[str, Described]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, get_args, overload
 from urllib.parse import quote, urlencode
@@ -65,6 +66,9 @@ class RemoteToolserver:
             has not signed.
         localname: The name by which the server knows the client; by default that of
             the file of the private key, without its suffix.
+        secrets: What is shared with tools, by their namespaces: requests that call one
+            of these are signed with it (RFC 9421), in place of a token, and no answer
+            is taken that is not.
         timeout: Seconds to wait for a call, further attempts included; None for no
             bound.
         retries: Further attempts after a failure that has done nothing: where no
@@ -98,6 +102,7 @@ class RemoteToolserver:
         privkey: str | None = None,
         pubkey: str | None = None,
         localname: str | None = None,
+        secrets: Mapping[str, str] | None = None,
         timeout: float | None = 60.0,
         retries: int = 2,
         verify: bool | str = True,
@@ -112,6 +117,7 @@ class RemoteToolserver:
         if protocol == "PYRPC" and (privkey is None or pubkey is None):
             raise ValueError("PYRPC needs privkey and pubkey, the server's")
         self.url = url
+        self._secrets = dict(secrets or {})
         self._codec = _CODECS[protocol]()
         self._transport = Transport(
             url,
@@ -121,6 +127,7 @@ class RemoteToolserver:
                 privkey=privkey,
                 pubkey=pubkey,
                 localname=localname,
+                secrets=self._secrets,
                 timeout=timeout,
                 retries=retries,
                 verify=verify,
@@ -297,14 +304,21 @@ class RemoteToolserver:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         credential: Credential | None = None,
+        starts: str | None = None,
     ) -> Any:
         args, kwargs = self._with_token(name, args, kwargs, credential)
+        signed_for = self._secret_tool(starts or name)
         style = self._codec.style
         if kwargs and (
             style is Style.POSITIONAL or (style is Style.EITHER and len(args))
         ):
-            args, kwargs = arrange(args, kwargs, style, self._method(name))
+            known = self._method(name)
+            if signed_for is not None:
+                known = known.without_token()
+            args, kwargs = arrange(args, kwargs, style, known)
         request = self._codec.write(name, args, kwargs)
+        if signed_for is not None:
+            request = replace(request, signed_for=signed_for)
         answer = self._transport.send(request, lambda: self._is_repeatable(name))
         return self._codec.read(answer)
 
@@ -315,13 +329,22 @@ class RemoteToolserver:
         kwargs: Mapping[str, Any],
         credential: Credential | None,
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
-        if credential is None or not self._method(name).takes_token:
+        if (
+            credential is None
+            or self._secret_tool(name) is not None
+            or not self._method(name).takes_token
+        ):
             return args, kwargs
         namespace = name.rpartition(".")[0]
         token = credential.token(
             lambda other: self._call(f"{namespace}.{other}", (), {})
         )
         return with_token(token, args, kwargs)
+
+    def _secret_tool(self, name: str) -> str | None:
+        """The tool of a method, if its calls are signed with a secret."""
+        namespace = name.rpartition(".")[0]
+        return namespace if namespace in self._secrets else None
 
     def _start(
         self,
@@ -334,7 +357,7 @@ class RemoteToolserver:
     ) -> RemoteJob[Any]:
         args, kwargs = self._with_token(name, args, kwargs, credential)
         sent = [*how, name, list(args), *((dict(kwargs),) if kwargs else ())]
-        return self.job(str(self._call(f"{_JOBS}{way}", sent, {})))
+        return self.job(str(self._call(f"{_JOBS}{way}", sent, {}, starts=name)))
 
     def _is_method(self, name: str) -> bool:
         try:

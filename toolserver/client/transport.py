@@ -32,6 +32,7 @@ from toolserver.client.failures import (
 from toolserver.client.unixsocket import UnixAdapter
 
 if TYPE_CHECKING:
+    from toolserver.client.sharedsecrets import SecretSignature
     from toolserver.client.signatures import Signature
 
 __all__ = ["Options", "Transport"]
@@ -64,6 +65,7 @@ class Options:
         privkey: File with the client's private key, with which requests are signed.
         pubkey: File with the server's public key; answers have to be signed then.
         localname: The name by which the server knows the client.
+        secrets: What is shared with tools, by their namespaces.
         max_answer: Size of an answer, bytes, decompressed.
     """
 
@@ -78,6 +80,7 @@ class Options:
     privkey: str | None = None
     pubkey: str | None = None
     localname: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
     max_answer: int = 64 * 1024 * 1024
 
 
@@ -113,6 +116,7 @@ class Transport:
             raise ValueError("basic and token exclude each other")
         session.auth = self._basic = _basic(options.basic) or _bearer(options.token)
         self._signer = _signer(options)
+        self._sign_for = _secret_signer(options, self._basic)
         session.cert = options.cert
         session.proxies.update(options.proxies or {})
         session.headers["User-Agent"] = f"toolserver/{__version__}"
@@ -170,8 +174,10 @@ class Transport:
             attempt += 1
 
     def _exchange(self, request: Outgoing, deadline: float | None) -> Answer:
-        signature = None
-        if self._signer is not None:
+        signature: Signature | SecretSignature | None = None
+        if self._sign_for is not None and request.signed_for is not None:
+            signature = self._sign_for(request.signed_for)
+        elif self._signer is not None:
             signature = self._signer(self._basic, seals=request.is_sealed)
         answer, instead = self._attempt(request, deadline, signature)
         if instead is not None:
@@ -180,7 +186,10 @@ class Transport:
         return answer
 
     def _attempt(
-        self, request: Outgoing, deadline: float | None, signature: Signature | None
+        self,
+        request: Outgoing,
+        deadline: float | None,
+        signature: Signature | SecretSignature | None,
     ) -> tuple[Answer, Signature | None]:
         """The answer, and what signs the request if it has to be sent once more."""
         remaining = None
@@ -317,6 +326,23 @@ def _signer(options: Options) -> Callable[..., Signature] | None:
     pubkey = None if options.pubkey is None else Path(options.pubkey)
     signer = Signer(Path(options.privkey), pubkey, options.localname)
     return functools.partial(Signature, signer)
+
+
+def _secret_signer(
+    options: Options, further: AuthBase | None
+) -> Callable[[str], SecretSignature] | None:
+    """What makes the signature of a request to a tool; None without secrets."""
+    secrets = options.secrets
+    if not secrets:
+        return None
+    if options.privkey is not None:
+        raise ValueError("secrets and privkey exclude each other")
+    for namespace, secret in secrets.items():
+        if not secret:
+            raise ValueError(f"secrets: got none for {namespace!r}, expected text")
+    from toolserver.client.sharedsecrets import SecretSignature
+
+    return lambda namespace: SecretSignature(namespace, secrets[namespace], further)
 
 
 def _packed(answer: Answer) -> HTTPResponse:
