@@ -10,6 +10,7 @@ import gevent
 from toolserver.configuration import Configuration
 from toolserver.errors import StartError
 from toolserver.logs import Logs
+from toolserver.processes import heap
 from toolserver.processes.common import log
 from toolserver.processes.main import MainProcess
 from toolserver.processes.making import make_worker
@@ -55,6 +56,7 @@ class Alone:
             watch.wait(process.stopping)
             process.is_anew = True
             return
+        heap.keep()
         process.announce(worker.url, worker.urls, worker.settings.server)
         watching = gevent.spawn(self._follow, watch, worker) if watch else None
         self._wait()
@@ -110,3 +112,4 @@ class Alone:
             worker.reload(file)
         except StartError as error:
             log.error("%s; the old code goes on serving", error)
+        heap.keep()

@@ -16,6 +16,7 @@ from gevent.monkey import get_original
 
 from toolserver.errors import StartError
 from toolserver.http.tally import Tally
+from toolserver.processes import heap
 from toolserver.processes.common import ServerProcess, log
 from toolserver.processes.making import make_worker
 from toolserver.sharing.link import Link
@@ -80,6 +81,7 @@ class WorkerProcess(ServerProcess):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             link.on_end(self.stop)
             worker.start()
+            heap.keep()
             self.report(
                 {
                     "url": worker.url,
