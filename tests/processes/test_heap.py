@@ -4,7 +4,7 @@ import pytest
 
 from tests.processes.servers import server
 
-TOOL = '''
+TOOL = """
 import gc
 
 from toolserver import StandardTool, register
@@ -14,7 +14,7 @@ from toolserver import StandardTool, register
 class Heap(StandardTool):
     def kept(self) -> int:
         return gc.get_freeze_count()
-'''
+"""
 
 
 @pytest.mark.parametrize("workers", [1, 2])
