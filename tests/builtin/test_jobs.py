@@ -265,6 +265,19 @@ def test_what_has_ended_is_not_cancelled(server):
     assert state(server, path) == "done"
 
 
+def test_what_has_failed_is_made_once_more(server):
+    path = start(server, "/work/fail")
+    id_ = path.rpartition("/")[2]
+    assert state(server, f"{path}?wait=10") == "failed"
+    attempts = server.http.get(path).json()["attempts"]
+    assert server.http.post("/system/jobs/retry", json={"id": id_}).json() is True
+    wait_for(lambda: server.http.get(path).json()["attempts"] > attempts)
+    assert state(server, f"{path}?wait=10") == "failed"
+    done = start(server, "/work/add?a=1").rpartition("/")[2]
+    server.http.get(f"/jobs/{done}?wait=10")
+    assert server.http.post("/system/jobs/retry", json={"id": done}).json() is False
+
+
 # --- unknown ones
 
 

@@ -81,6 +81,27 @@ def test_a_failure_is_shown_with_its_traceback(running):
     assert 'raise ValueError("no' in done.out
 
 
+def test_what_went_wrong_is_retried(running):
+    url = json.loads(ask(running, "status", "--json").out)["url"]
+    id_ = started(running, "shop.orders.fail", "--async")
+    first = ended(running, id_)["attempts"]
+    done = ask(running, "jobs", "retry", id_, "--url", url)
+    assert (done.code, done.out.startswith(f"{id_}: ")) == (0, True)
+    wait_for(
+        lambda: (
+            (job := ended(running, id_))["attempts"] == first + 1
+            and job["state"] == "failed"
+        )
+    )
+    # In the store, too, where the server finds it.
+    assert ask(running, "jobs", "retry", id_).out == f"{id_}: waiting\n"
+    right = started(running, "shop.orders.place", "book", "--async")
+    ended(running, right)
+    assert ask(running, "jobs", "retry", right).out == f"{right}: done already\n"
+    told = ask(running, "jobs", "retry", right, "--url", url)
+    assert told.out == f"{right}: done already\n"
+
+
 def test_jobs_are_purged(running):
     done = ask(running, "jobs", "purge", "--json")
     assert (done.code, json.loads(done.out)) == (0, {"purged": 0})
@@ -101,6 +122,7 @@ def test_the_server_itself_is_asked(running):
     [
         (["show", "nope"], 1, "no such job"),
         (["cancel", "nope"], 1, "no such job"),
+        (["retry", "nope"], 1, "no such job"),
         (["show"], 2, "which ID"),
         (["list", "x"], 2, "expected no ID"),
         (["dance"], 2, "dance"),

@@ -224,6 +224,23 @@ class EngineMachine(RuleBasedStateMachine):
             job.set(is_cancelling=True)
         assert found is job.state
 
+    @rule(place=PLACES)
+    def retry(self, place):
+        id_ = self.id_at(place)
+        job = self.jobs.get(id_)
+        found = self.engine.retry(id_, now=self.now)
+        if job is None:
+            assert found is None
+            return
+        if job.state in (JobState.FAILED, JobState.CANCELLED, JobState.LOST):
+            job.due, job.released = self.now, job.status.attempts
+            job.set(
+                **{"state": JobState.WAITING, "tries": 0, "text": "", "fraction": None},
+                **{"finished": None, "result": None, "error": None},
+                **{"is_cancelling": False, "is_taken": False},
+            )
+        assert found is job.state
+
     @rule(
         runner=RUNNERS,
         place=PLACES,

@@ -12,6 +12,7 @@ from toolserver.jobs.outside import (
     cancel_job,
     list_jobs,
     result_of,
+    retry_job,
     start_job,
     told_of,
 )
@@ -167,6 +168,22 @@ class SystemJobsTool(InternalTool):
         """
         status = cancel_job(id)
         return status.state is JobState.CANCELLED or not status.state.is_final
+
+    @expose("retry")
+    def retry_call(self, id: str) -> bool:
+        """Have a job made once more that has failed, was lost or was cancelled.
+
+        Args:
+            id: Its id, which it keeps.
+
+        Returns:
+            Whether it is made once more, or has yet to be made; False where it is done.
+
+        Raises:
+            JobUnknown: There is no such job, or it is somebody else's.
+            JobExpired: It has ended and was forgotten.
+        """
+        return retry_job(id).state is not JobState.DONE
 
     @expose("list")
     @read_only

@@ -36,7 +36,7 @@ COMMANDS = {
     "call": ("remote", "Call a method of a running server."),
     "jobs": (
         "jobs",
-        "List jobs, the newest first, or show or cancel some, or purge them.",
+        "List jobs, the newest first, or show, cancel or retry some, or purge them.",
     ),
     "mcp": ("mcp", "Let an agent of this machine use the tools of a running server."),
     "stubs": ("stubs", "Write Python classes for the tools of a running server."),

@@ -38,6 +38,9 @@ class Ledger(Protocol):
     def cancel(self, id: str) -> str:
         """Cancel a job; what becomes of it."""
 
+    def retry(self, id: str) -> str:
+        """Have a job made once more; what becomes of it."""
+
     def purge(self) -> int:
         """Forget jobs that were kept for long enough; how many."""
 
@@ -69,6 +72,11 @@ class ServerLedger:
         """Cancel a job."""
         job = self._server.job(id)
         return "cancelling" if job.cancel() and job.status == "running" else job.status
+
+    def retry(self, id: str) -> str:
+        """Have a job made once more."""
+        job = self._server.job(id)
+        return job.status if job.retry() else "done already"
 
     def purge(self) -> int:
         """Refuse: a server purges its jobs by itself."""
@@ -112,6 +120,13 @@ class StoreLedger:
         state = self._engine.cancel(id, now=self._clock.now())
         # The process that runs it sees it when it looks into the store next.
         return "cancelling" if state is JobState.RUNNING else str(state)
+
+    def retry(self, id: str) -> str:
+        """Have a job made once more; what becomes of it."""
+        status = self._find(id)
+        if status.state is JobState.DONE:
+            return "done already"
+        return str(self._engine.retry(id, now=self._clock.now()))
 
     def purge(self) -> int:
         """Forget jobs whose results were kept for long enough; how many."""

@@ -1,4 +1,4 @@
-"""The command about jobs: ``jobs``, with ``show``, ``cancel`` and ``purge``."""
+"""The command about jobs: ``jobs``, with what is done with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Age(click.ParamType[float]):
 @click.command()
 @click.argument(
     "action",
-    type=click.Choice(["list", "show", "cancel", "purge"]),
+    type=click.Choice(["list", "show", "cancel", "retry", "purge"]),
     default="list",
 )
 @click.argument("ids", metavar="[ID]...", nargs=-1)
@@ -67,16 +67,17 @@ def jobs(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List jobs, the newest first, or show or cancel some, or purge them.
+    """List jobs, the newest first, or show, cancel or retry some, or purge them.
 
     The jobs are those of the home, whether its server runs or not. With --url, --user
     or --privkey a running server is asked, which tells what that caller may see.
 
     "show" tells all of a job, with the traceback of its failure. "cancel" ends it: at
-    once if it waits, else as soon as it lets itself be ended. "purge" forgets the jobs
-    whose results have been kept for long enough.
+    once if it waits, else as soon as it lets itself be ended. "retry" has it made once
+    more if it has failed, was lost or was cancelled. "purge" forgets the jobs whose
+    results have been kept for long enough.
     """
-    if bool(ids) != (action in ("show", "cancel")):
+    if bool(ids) != (action in ("show", "cancel", "retry")):
         raise click.UsageError(
             f"{action}: {'which ID?' if not ids else 'expected no ID'}"
         )
@@ -90,6 +91,8 @@ def jobs(
                     _show(ledger.show(id_), as_json=as_json)
             case "cancel":
                 _tell({id_: ledger.cancel(id_) for id_ in ids}, as_json=as_json)
+            case "retry":
+                _tell({id_: ledger.retry(id_) for id_ in ids}, as_json=as_json)
             case _:
                 _tell({"purged": ledger.purge()}, as_json=as_json)
 

@@ -130,6 +130,14 @@ class RemoteJob(Generic[R_co]):
         """
         return bool(self._call("system.jobs.cancel", (self.id,), {}))
 
+    def retry(self) -> bool:
+        """Have the job made once more that has failed, was lost or was cancelled.
+
+        Returns:
+            Whether it is made once more, or has yet to be made; False where it is done.
+        """
+        return bool(self._call("system.jobs.retry", (self.id,), {}))
+
 
 class RemoteCallable(Protocol[P, R_co]):
     """A remote method as type checkers see it; made by `remote_method`."""

@@ -198,6 +198,16 @@ class Engine(Protocol):
         """
         ...
 
+    def retry(self, id: str, *, now: float) -> JobState | None:
+        """Let a job wait once more that has failed, was lost or was cancelled.
+
+        It is due now, and may be tried as often as a new one.
+
+        Returns:
+            Its state afterwards; None of an unknown one.
+        """
+        ...
+
     def purge(self, *, now: float) -> int:
         """Forget the jobs that have ended and whose time is over.
 

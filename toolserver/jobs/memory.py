@@ -51,6 +51,7 @@ class _Job(msgspec.Struct, gc=False):
     runner: str = ""
     started: float | None = None
     finished: float | None = None
+    ends: float = 0.0
     fraction: float | None = None
     text: str = ""
     is_cancelling: bool = False
@@ -264,12 +265,31 @@ class MemoryEngine:
             job.is_cancelling = True
         return job.state
 
+    def retry(self, id: str, *, now: float) -> JobState | None:
+        """Let a job wait once more; see `Engine.retry`."""
+        job = self._jobs.get(id)
+        if job is None:
+            return None
+        if job.state.is_retriable:
+            job.state, job.due = JobState.WAITING, now
+            job.tries, job.released = 0, job.attempts
+            job.ends = 0.0
+            job.finished = job.fraction = job.result = job.error = None
+            job.text, job.is_cancelling, job.is_taken = "", False, False
+            heapq.heappush(self._later, (now, job.number))
+        return job.state
+
     def purge(self, *, now: float) -> int:
         """Forget jobs whose time is over; see `Engine.purge`."""
         count, turns = 0, Turns()
         while self._ends and self._ends[0][0] <= now:
-            id_ = self._numbered.pop(heapq.heappop(self._ends)[1]).record.id
-            del self._jobs[id_]
+            end, number = heapq.heappop(self._ends)
+            job = self._numbered.get(number)
+            if job is None or job.ends != end:
+                # It was made once more since then.
+                continue
+            id_ = job.record.id
+            del self._jobs[id_], self._numbered[number]
             self._expired[id_] = None
             if len(self._expired) > _REMEMBERED:
                 self._expired.popitem(last=False)
@@ -389,8 +409,8 @@ class MemoryEngine:
         job.finished = now
         if job.record.keeps_result:
             job.result = ending.result
-        end = now + job.record.result_ttl
-        heapq.heappush(self._ends, (end, job.number))
+        job.ends = now + job.record.result_ttl
+        heapq.heappush(self._ends, (job.ends, job.number))
 
     def _leave(self, job: _Job) -> None:
         """Let the next one of its queue run, if it was running."""

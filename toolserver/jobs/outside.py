@@ -36,6 +36,7 @@ __all__ = [
     "follow_job",
     "list_jobs",
     "result_of",
+    "retry_job",
     "start_job",
     "told_of",
 ]
@@ -220,6 +221,27 @@ def cancel_job(id: str) -> JobStatus:
         return status
     scheduler = _scheduler()
     scheduler.outcomes.cancel(id)
+    return scheduler.engine.status(id) or status
+
+
+def retry_job(id: str) -> JobStatus:
+    """Have a job made once more that has failed, was lost or was cancelled.
+
+    Args:
+        id: Its id.
+
+    Returns:
+        What is known of it afterwards; any other is as it was.
+
+    Raises:
+        JobUnknown: There is no such job, or it is somebody else's.
+        JobExpired: It has ended and was forgotten.
+    """
+    status = find_job(id)
+    if not status.state.is_retriable:
+        return status
+    scheduler = _scheduler()
+    scheduler.retry(status.job)
     return scheduler.engine.status(id) or status
 
 

@@ -36,6 +36,11 @@ class JobState(StrEnum):
         """Whether nothing comes after it."""
         return self not in (JobState.WAITING, JobState.RUNNING)
 
+    @property
+    def is_retriable(self) -> bool:
+        """Whether the call can be made once more: it has not come to its own end."""
+        return self in (JobState.FAILED, JobState.CANCELLED, JobState.LOST)
+
 
 class JobRecord(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False

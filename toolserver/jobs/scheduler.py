@@ -261,10 +261,24 @@ class Scheduler:
         (is_new,) = self.engine.put([record])
         if is_new:
             self.outcomes.note_put(record.id)
-            self._tell_change(record.id, record.method, JobState.WAITING, None, "")
-            if self.engine.is_shared:
-                self._bus.publish(READY, self.runner.name)
+            self._tell_waiting(record)
         return Job(record.id, self.outcomes)
+
+    @in_loop
+    def retry(self, job: JobRecord) -> None:
+        """Have a job made once more that has failed, was lost or was cancelled.
+
+        Args:
+            job: The job; another one is left as it is.
+        """
+        self.runner.wake()
+        if self.engine.retry(job.id, now=self.clock.now()) is JobState.WAITING:
+            self._tell_waiting(job)
+
+    def _tell_waiting(self, job: JobRecord) -> None:
+        self._tell_change(job.id, job.method, JobState.WAITING, None, "")
+        if self.engine.is_shared:
+            self._bus.publish(READY, self.runner.name)
 
     def spawn(
         self,

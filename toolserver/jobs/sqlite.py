@@ -48,6 +48,7 @@ from toolserver.jobs.sqlitestatements import (
     PROMOTE,
     PUT,
     REMEMBER,
+    RETRY,
     SCHEMA,
     SHIFT,
     STATUS,
@@ -380,6 +381,23 @@ class SQLiteEngine:
             return state
 
         return self._write(cancel)
+
+    def retry(self, id: str, *, now: float) -> JobState | None:
+        """Let a job wait once more; see `Engine.retry`."""
+
+        def retry(base: sqlite3.Connection) -> JobState | None:
+            found = base.execute("SELECT state FROM jobs WHERE id = ?", (id,))
+            row = found.fetchone()
+            if row is None:
+                return None
+            state = _STATES[row[0]]
+            if state.is_retriable:
+                base.execute(RETRY, (now, id))
+                state = JobState.WAITING
+            return state
+
+        self._recent.pop(id, None)
+        return self._write(retry)
 
     def purge(self, *, now: float) -> int:
         """Forget jobs whose time is over; see `Engine.purge`."""

@@ -24,6 +24,7 @@ __all__ = [
     "PROMOTE",
     "PUT",
     "REMEMBER",
+    "RETRY",
     "SCHEMA",
     "SHIFT",
     "STATUS",
@@ -170,5 +171,12 @@ FORGET = """
 DELETE FROM jobs WHERE number IN (
     SELECT number FROM jobs WHERE state > 1 AND ends <= ? ORDER BY ends LIMIT ?)
 RETURNING id
+"""
+# `attempts` fences and never goes back: those of before are made not to count.
+RETRY = """
+UPDATE jobs SET state = 0, is_due = 0, due = ?, released = attempts, tries = 0,
+    finished = NULL, ends = NULL, fraction = NULL, text = '', result = NULL,
+    error = NULL, is_cancelling = 0, is_taken = 0
+WHERE id = ?
 """
 REMEMBER = "INSERT OR IGNORE INTO expired (id) VALUES (?)"
