@@ -149,10 +149,23 @@ class NotFound(ApplicationError):
 
 
 class Forbidden(ApplicationError):
-    """The caller is known, or cannot become known, and may not do this."""
+    """The caller is known, or cannot become known, and may not do this.
+
+    Args:
+        message: Why.
+        challenge: The value of ``WWW-Authenticate`` that tells what would do; empty
+            where nothing would.
+        data: Further facts for the caller.
+    """
 
     code = -32003
     status = 403
+
+    def __init__(
+        self, message: str = "", *, challenge: str = "", data: Any = None
+    ) -> None:
+        super().__init__(message, data=data)
+        self.challenge = challenge
 
 
 class Unauthenticated(ApplicationError):

@@ -14,15 +14,19 @@ from toolserver.errors import Forbidden
 __all__ = ["check_scope", "in_scope", "set_scope"]
 
 _scope: Var[tuple[str, ...] | None] = Var("scope", default=None)
+_prefix: Var[str] = Var("scope prefix", default="")
 
 
-def set_scope(namespaces: Iterable[str]) -> None:
+def set_scope(namespaces: Iterable[str], prefix: str = "") -> None:
     """Confine the rest of the running request.
 
     Args:
         namespaces: What it may use, with all tools below.
+        prefix: What stands before a namespace in the scopes of a token; empty where
+            nobody can ask for such scopes.
     """
     _scope.set(tuple(namespaces))
+    _prefix.set(prefix)
 
 
 def in_scope(namespace: str) -> bool:
@@ -51,7 +55,14 @@ def check_scope(namespace: str) -> None:
         namespace: The dotted name of the tool.
 
     Raises:
-        Forbidden: It is for other tools.
+        Forbidden: It is for other tools; its challenge names the scope that would do.
     """
-    if not in_scope(namespace):
-        raise Forbidden(f"the token is not for {namespace or 'the root tool'}")
+    if in_scope(namespace):
+        return
+    # RFC 6750, section 3.1.
+    challenge = 'Bearer realm="toolserver", error="insufficient_scope"'
+    if prefix := _prefix.get():
+        challenge += f', scope="{prefix}{namespace or "*"}"'
+    raise Forbidden(
+        f"the token is not for {namespace or 'the root tool'}", challenge=challenge
+    )

@@ -164,6 +164,47 @@ class AuthSettings(_Section, frozen=True):
             pattern="^(cn|dns|email|uri)$",
         ),
     ] = "cn"
+    jwt_issuer: Annotated[
+        str,
+        _doc(
+            "Take bearer tokens that are JSON Web Tokens of this issuer, as their "
+            "claim iss has it; needs the extra jwt."
+        ),
+    ] = ""
+    jwt_audience: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Names of this server, one of which has to be in the claim aud of a token."
+        ),
+    ] = ()
+    jwt_keys: Annotated[
+        str,
+        _doc(
+            "The issuer's public keys (JWKS): a file, relative to the home, or their "
+            "address by https."
+        ),
+    ] = "config/jwks.json"
+    jwt_algorithms: Annotated[
+        tuple[str, ...], _doc("Algorithms of signatures of tokens that are taken.")
+    ] = ("RS256", "PS256", "ES256", "Ed25519", "EdDSA")
+    jwt_leeway: Annotated[
+        int,
+        _doc("How far the clock of the issuer may differ.", ge=0, le=300),
+    ] = 30
+    jwt_name: Annotated[str, _doc("The claim that names the client.", min_length=1)] = (
+        "sub"
+    )
+    jwt_groups: Annotated[
+        str, _doc("The claim that tells groups of the client; none if empty.")
+    ] = ""
+    jwt_scopes: Annotated[
+        str,
+        _doc(
+            "What scopes begin with that name the tools which a token opens: with "
+            '"tools:" the scope tools:shop opens shop and those below, tools:* all. If '
+            "empty, scopes are not looked at."
+        ),
+    ] = ""
     rsa_authenticate: Annotated[
         bool,
         _doc(

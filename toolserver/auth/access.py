@@ -31,6 +31,7 @@ from toolserver.message import Request
 from toolserver.settings import AuthSettings
 
 if TYPE_CHECKING:
+    from toolserver.auth.jsonwebtokens import JWTAuthenticator
     from toolserver.auth.keys import PrivateKey
     from toolserver.auth.sessions import Sessions
     from toolserver.auth.signatures import SignatureAuthenticator
@@ -75,6 +76,7 @@ class Access:
         self._passwd = WatchedFile(config / "passwd", parse_accounts)
         self._tokens = WatchedFile(config / "tokens", parse_tokens)
         self._by_token = TokenAuthenticator(lambda: self._tokens.value)
+        self._issuer = _make_issuer(home, settings, self._by_token)
         self._accounts = Accounts(lambda: self._passwd.value)
         self._basic = BasicAuthenticator(self._accounts) if settings.basic else None
         # Nothing more is judged here: TLS has verified what it shows.
@@ -108,6 +110,8 @@ class Access:
         """
         for file in self._files:
             file.load()
+        if self._issuer is not None:
+            self._issuer.keys.load()
         if self._judges_signatures():
             self._load_signatures()
         self._others = list(self._given)
@@ -123,6 +127,8 @@ class Access:
         if self._watcher is not None:
             self._watcher.kill()
             self._watcher = None
+        if self._issuer is not None:
+            self._issuer.keys.close()
         self._accounts.close()
         if self._signatures is not None:
             self._signatures.close()
@@ -188,6 +194,8 @@ class Access:
             gevent.sleep(_INTERVAL)
             accounts, groups = self._passwd.value, self._groups.value
             self._refresh_signatures()
+            if self._issuer is not None:
+                self._issuer.keys.refresh()
             changed = [file for file in self._files if file.refresh()]
             if changed:
                 self._arrange()
@@ -203,7 +211,9 @@ class Access:
         # Signatures come first: no password is hashed for who lacks one.
         first = [self._signatures] if self._signatures is not None else []
         # As with passwords: without tokens they are the business of who serves them.
-        if self._tokens.value:
+        if self._issuer is not None:
+            own.append(self._issuer)
+        elif self._tokens.value:
             own.append(self._by_token)
         self._chain = [*first, *own, *self._by_certificate, *self._others]
         self.is_active = bool(self._deny.value or self._allow.value or self._chain)
@@ -227,6 +237,9 @@ class Access:
             return client in self._passwd.value
         if auth_type == "Bearer" and not self._others:
             return any(token.client == client for token in self._tokens.value.values())
+        if auth_type == "JWT":
+            # Nobody can tell whether the issuer would still vouch for the client.
+            return self._issuer is not None
         if auth_type in ("Signature", "Session"):
             return self._signatures is not None and self._signatures.knows(client)
         return auth_type != "Host" or client in self._allow.value.names
@@ -279,9 +292,13 @@ class Access:
         if first.client is None and named:
             # It is first by its content and seal, and others have told the name.
             first = replace(first, client=named[0].client, auth_type=named[0].auth_type)
-        scoped = [each.namespaces for each in found if each.namespaces is not None]
+        scoped = [each for each in found if each.namespaces is not None]
         if scoped and first.namespaces is None:
-            first = replace(first, namespaces=scoped[0])
+            first = replace(
+                first,
+                namespaces=scoped[0].namespaces,
+                scope_prefix=scoped[0].scope_prefix,
+            )
         groups = frozenset[str]()
         if first.client is not None:
             groups = self._groups.value.get(first.client, groups)
@@ -289,6 +306,22 @@ class Access:
             if identity.groups:
                 groups |= identity.groups
         return first, groups
+
+
+def _make_issuer(
+    home: Home, settings: AuthSettings, own: Authenticator
+) -> JWTAuthenticator | None:
+    """What judges the tokens of an issuer; None where there is none."""
+    if not settings.jwt_issuer:
+        return None
+    try:
+        # Only who has the extra can import it.
+        from toolserver.auth.jsonwebtokens import make_authenticator
+    except ModuleNotFoundError as error:
+        if error.name != "jwt":
+            raise
+        raise StartError("auth.jwt_issuer needs the extra: toolserver[jwt]") from error
+    return make_authenticator(home, settings, own)
 
 
 def _tell_changes(

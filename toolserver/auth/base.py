@@ -22,6 +22,8 @@ class Identity:
         content: The body, where it had to be read for the proof: it is used in place
             of the request's own.
         namespaces: The tools that the proof is for, with all below them; None for all.
+        scope_prefix: What scopes that name tools begin with; empty where there is no
+            such scope.
         unlocks: The tool whose shared secret was proved: it asks for no token.
         seal: Adds to the answer what proves that it comes from this server.
     """
@@ -31,6 +33,7 @@ class Identity:
     groups: frozenset[str] = frozenset()
     content: bytes | BodyReader | None = None
     namespaces: tuple[str, ...] | None = None
+    scope_prefix: str = ""
     unlocks: str | None = None
     seal: Callable[[Response], Response] | None = None
 

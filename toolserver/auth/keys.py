@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 from toolserver.errors import StartError
 
 __all__ = [
+    "LEAST_BITS",
+    "MOST_BITS",
     "NAME",
     "SERVER",
     "PrivateKey",
@@ -52,7 +54,7 @@ SERVER = "server"
 _SUFFIX = ".pem"
 _RSA_BITS = 3072
 #: What is smaller is unsafe; what is larger takes too long to check.
-_LEAST_BITS, _MOST_BITS = 2048, 8192
+LEAST_BITS, MOST_BITS = 2048, 8192
 _LARGEST_FILE = 65536
 
 
@@ -166,9 +168,9 @@ def read_private(path: Path) -> PrivateKey:
 
 
 def _check_size(bits: int) -> None:
-    if not _LEAST_BITS <= bits <= _MOST_BITS:
+    if not LEAST_BITS <= bits <= MOST_BITS:
         raise ValueError(
-            f"got an RSA key of {bits} bits, expected {_LEAST_BITS} to {_MOST_BITS}"
+            f"got an RSA key of {bits} bits, expected {LEAST_BITS} to {MOST_BITS}"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,15 @@ from toolserver.auth.lines import NAME, named_lines
 from toolserver.errors import Unauthenticated
 from toolserver.message import Request
 
-__all__ = ["Token", "TokenAuthenticator", "make_token", "parse_tokens"]
+__all__ = [
+    "Token",
+    "TokenAuthenticator",
+    "bearer_of",
+    "is_own",
+    "make_token",
+    "parse_tokens",
+    "refusal",
+]
 
 #: What all tokens begin with, so that scanners of leaked secrets know them.
 _MARK = "tsv_"
@@ -113,23 +122,19 @@ class TokenAuthenticator:
 
     def authenticate(self, request: Request) -> Identity | None:
         """Judge the token of a request; see `Authenticator`."""
-        field = request.headers.get("authorization")
-        if field is None:
-            return None
-        scheme, _, given = field.partition(" ")
-        given = given.strip()
-        if scheme.lower() != "bearer":
+        given = bearer_of(request)
+        if given is None:
             return None
         id_, _, secret = given.removeprefix(_MARK).partition("_")
-        if not given.startswith(_MARK) or len(given) > _LONGEST:
-            raise _wrong("malformed token")
+        if not is_own(given) or len(given) > _LONGEST:
+            raise refusal("malformed token")
         token = self._tokens().get(id_)
         # An unknown one takes as long as a wrong one.
         expected = token.digest if token is not None else _digest("")
         if not hmac.compare_digest(_digest(secret), expected) or token is None:
-            raise _wrong("wrong token")
+            raise refusal("wrong token")
         if token.expires and self._clock() >= token.expires:
-            raise _wrong("the token has expired")
+            raise refusal("the token has expired")
         return Identity(token.client, "Bearer", namespaces=token.namespaces or None)
 
 
@@ -137,7 +142,37 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
-def _wrong(text: str) -> Unauthenticated:
-    # RFC 6750, section 3.
-    challenge = 'Bearer realm="toolserver", error="invalid_token"'
-    return Unauthenticated(text, challenge=challenge)
+def bearer_of(request: Request) -> str | None:
+    """The bearer token of a request; None where it has none.
+
+    Args:
+        request: The request.
+    """
+    field = request.headers.get("authorization")
+    if field is None:
+        return None
+    scheme, _, given = field.partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None
+
+
+def is_own(token: str) -> bool:
+    """Whether a token looks like one that this server has made.
+
+    Args:
+        token: The token.
+    """
+    return token.startswith(_MARK)
+
+
+def refusal(text: str) -> Unauthenticated:
+    """Refuse a token, in the words of RFC 6750, section 3.
+
+    Args:
+        text: What is wrong with it.
+    """
+    described = re.sub(r"[^ !#-\[\]-~]", "?", text)
+    return Unauthenticated(
+        text,
+        challenge='Bearer realm="toolserver", error="invalid_token", '
+        f'error_description="{described}"',
+    )

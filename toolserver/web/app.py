@@ -166,7 +166,7 @@ class App:
                 context.auth_type = identity.auth_type
                 notes["seal"] = identity.seal
                 if identity.namespaces is not None:
-                    set_scope(identity.namespaces)
+                    set_scope(identity.namespaces, identity.scope_prefix)
                 if identity.unlocks is not None:
                     unlock(identity.unlocks)
                 if identity.content is not None and request.content is sent.content:

@@ -16,6 +16,7 @@ from toolserver import strictjson
 from toolserver.contexts import context
 from toolserver.errors import (
     CallTimeout,
+    Forbidden,
     Overload,
     ToolFault,
     ToolserverError,
@@ -121,7 +122,7 @@ def error_fields(error: ToolserverError) -> list[tuple[str, str]]:
         ("X-REST-Errordetail", _field_value(error.message)),
         ("X-Content-Type-Options", "nosniff"),
     ]
-    if isinstance(error, Unauthenticated):
+    if isinstance(error, (Unauthenticated, Forbidden)) and error.challenge:
         headers.append(("WWW-Authenticate", error.challenge))
     elif isinstance(error, TooMany) and error.retry_after is not None:
         headers.append(("Retry-After", str(max(1, round(error.retry_after)))))
