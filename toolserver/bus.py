@@ -8,19 +8,46 @@ later. What is told is a hint: who depends on it looks at the facts now and then
 from __future__ import annotations
 
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
-import gevent
+from gevent import get_hub
 
 from toolserver.nativethreads import in_loop
+from toolserver.pools import PooledGreenlet
 
 __all__ = ["Bus"]
 
 log = logging.getLogger("toolserver")
 
 Callback = Callable[[Any], object]
+
+
+class _Teller(PooledGreenlet):
+    """The greenlet in which subscribers are told; in between it is parked.
+
+    To make one each time would cost many times what it does.
+    """
+
+    __slots__ = ("_bus",)
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__()
+        self._bus = bus
+
+    def run(self) -> None:
+        try:
+            while True:
+                Context().run(self._bus.tell)
+                self.end_work()
+                if not self._bus.park(self):
+                    return
+                get_hub().switch()
+        except BaseException:  # it would end the loop
+            get_hub().handle_error(self, *sys.exc_info())
 
 
 class Bus:
@@ -35,6 +62,8 @@ class Bus:
         self._subscribers: dict[str, dict[object, Callback]] = {}
         self._untold: deque[tuple[str, Any]] = deque()
         self._carry: Callable[[str, Any], object] | None = None
+        self._parked: _Teller | None = None
+        self._is_closed = False
 
     @in_loop
     def publish(self, topic: str, value: Any = None) -> None:
@@ -87,7 +116,7 @@ class Bus:
             return
         self._untold.append((topic, value))
         if len(self._untold) == 1:
-            gevent.spawn(self._tell)
+            get_hub().loop.run_callback(self._begin)
 
     def carry_by(self, carry: Callable[[str, Any], object]) -> None:
         """Let what is published reach other processes, too.
@@ -98,7 +127,32 @@ class Bus:
         """
         self._carry = carry
 
-    def _tell(self) -> None:
+    def close(self) -> None:
+        """Keep nothing that would wait for more."""
+        self._is_closed = True
+        parked, self._parked = self._parked, None
+        if parked is not None:
+            get_hub().loop.run_callback(parked.throw)
+
+    def park(self, teller: _Teller) -> bool:
+        """Keep a greenlet that has told all, until there is more; whether it is kept.
+
+        Args:
+            teller: The greenlet, which waits.
+        """
+        if not self._is_closed:
+            self._parked = teller
+        return not self._is_closed
+
+    def _begin(self) -> None:
+        # In the hub. Someone may have killed it.
+        teller, self._parked = self._parked, None
+        if teller is None or teller.dead:
+            teller = _Teller(self)
+        teller.switch()
+
+    def tell(self) -> None:
+        """Tell what is untold; in a greenlet of the bus."""
         try:
             while self._untold:
                 topic, value = self._untold[0]
@@ -109,7 +163,7 @@ class Bus:
                     self._untold.popleft()
         finally:
             if self._untold:
-                gevent.spawn(self._tell)
+                get_hub().loop.run_callback(self._begin)
 
     def _tell_all(self, topic: str, value: Any) -> None:
         for mark, callback in list(self._subscribers.get(topic, {}).items()):
