@@ -28,6 +28,7 @@ from toolserver.web.gateway import registered as applications
 from toolserver.web.hosts import HostCheck
 from toolserver.web.origins import origin_of
 from toolserver.web.proxies import Proxies
+from toolserver.web.resourcemetadata import ResourceMetadata
 from toolserver.web.rest import REST
 from toolserver.web.rpc import RPC
 from toolserver.web.static import StaticFiles
@@ -95,6 +96,10 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
     rest = REST(registry, dispatcher, settings=settings)
     services.part(Rendering).render = rest.answer_for
     static = settings.static
+    resource = None
+    if settings.auth.authorization_servers:
+        agents = (MCP.prefix, *MCP.aliases)
+        resource = ResourceMetadata(settings.auth, set(agents).intersection(rpc.paths))
     gateway = Gateway([*applications, *configured(settings.wsgi.applications)])
     app = App(
         services,
@@ -105,6 +110,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
         rest=rest,
         static=StaticFiles(home.www, static) if static.enabled else None,
         gateway=gateway or None,
+        resource=resource,
         start=pages.path if pages is not None else "",
     )
     modules = gateway.modules | {type(codec).__module__ for codec in codecs}

@@ -205,6 +205,16 @@ class AuthSettings(_Section, frozen=True):
             "empty, scopes are not looked at."
         ),
     ] = ""
+    authorization_servers: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Where clients get access tokens (RFC 9728): it is told to who comes "
+            "without one, and agents have to say who they are then."
+        ),
+    ] = ()
+    scopes_supported: Annotated[
+        tuple[str, ...], _doc("Scopes that clients are told they may ask for there.")
+    ] = ()
     rsa_authenticate: Annotated[
         bool,
         _doc(

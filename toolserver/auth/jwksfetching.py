@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 import requests
 from urllib3.exceptions import HTTPError
 
+from toolserver.auth.issueraddresses import is_safe
 from toolserver.auth.jwks import KeySet, parse_keys
 from toolserver.errors import StartError
 
@@ -50,7 +49,11 @@ class FetchedKeys:
         allowed: Collection[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check_url(url)
+        if not is_safe(url):
+            raise StartError(
+                f"auth.jwt_keys: got {url!r}, expected a file, an address by https, "
+                "or one by http on this machine"
+            )
         self._url = url
         self._allowed = allowed
         self._clock = clock
@@ -140,24 +143,3 @@ def _get(url: str) -> bytes:
                     raise ValueError(f"more than {_LARGEST} bytes")
                 pieces.append(piece)
             return b"".join(pieces)
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return
-    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
-        return
-    raise StartError(
-        f"auth.jwt_keys: got {url!r}, expected a file, an address by https, or one "
-        "by http on this machine"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -17,6 +17,7 @@ import logging
 import re
 
 from toolserver.auth.access import Access
+from toolserver.auth.base import Identity
 from toolserver.calls import Call
 from toolserver.chains import Chains
 from toolserver.contexts import Context, bind, request_id_text
@@ -35,6 +36,7 @@ from toolserver.unlocking import unlock
 from toolserver.web.gateway import Gateway
 from toolserver.web.hosts import HostCheck
 from toolserver.web.proxies import Proxies
+from toolserver.web.resourcemetadata import ResourceMetadata
 from toolserver.web.rest import REST
 from toolserver.web.rewriting import Rewriting
 from toolserver.web.rpc import RPC
@@ -65,6 +67,7 @@ class App:
         rest: The tools over REST.
         static: The static files, or None where none are served.
         gateway: The WSGI applications, or None where there are none.
+        resource: Tells clients where they get access tokens, or None.
         start: The path to which the root leads if nothing is there; empty for none.
     """
 
@@ -79,6 +82,7 @@ class App:
         rest: REST,
         static: StaticFiles | None,
         gateway: Gateway | None = None,
+        resource: ResourceMetadata | None = None,
         start: str = "",
     ) -> None:
         self._services = services
@@ -91,6 +95,7 @@ class App:
         self._rewriting = Rewriting(services.part(Chains))
         self._rewrites = self._rewriting.links
         self._gateway = gateway
+        self._resource = resource
         self._start = start
         self._prefixes = frozenset(rpc.paths)
         self._guards_files = any(entry.guards_files for entry in services.registry)
@@ -131,6 +136,8 @@ class App:
                 response = self._rest.problem(
                     request, InternalError(context.request_id)
                 )
+            if self._resource is not None and response.status in (401, 403):
+                response = self._resource.point(request, response)
             seal = request.notes.pop("seal", None)
             return response if seal is None else seal(response)
 
@@ -159,6 +166,7 @@ class App:
             self._access.admit(sent)
         if self._rewrites.handlers:
             request = context.request = self._rewriting.rewrite(request)
+        identity: Identity | None = None
         if is_judged:
             identity, context.groups = self._access.identify(sent)
             if identity is not None:
@@ -172,6 +180,12 @@ class App:
                 if identity.content is not None and request.content is sent.content:
                     request = request.replace(content=identity.content)
                     context.request = request
+        if self._resource is not None:
+            document = self._resource.answer(request)
+            if document is not None:
+                return document
+            if identity is None:
+                self._resource.check(request)
         if self._gateway is not None:
             mount = self._gateway.find(request)
             if mount is not None:
