@@ -485,6 +485,26 @@ class JobSettings(_Section, frozen=True):
     ] = 5
 
 
+class DebuggerSettings(_Section, frozen=True):
+    """A prompt inside the running server, for its owner: tsctl debug."""
+
+    enabled: Annotated[
+        bool,
+        _doc("Let the owner of the server, and root, attach by sockets in var/debug/."),
+    ] = False
+    address: Annotated[
+        str,
+        _doc(
+            "Loopback address and port where who knows the password attaches, too: "
+            '"127.0.0.1:4335"; worker processes take the ports from there on.'
+        ),
+    ] = ""
+    password_file: Annotated[
+        str,
+        _doc("File with that password, 12 characters or more, for its owner alone."),
+    ] = ""
+
+
 class WSGISettings(_Section, frozen=True):
     """WSGI applications to serve, besides those of the wsgi folder."""
 
@@ -515,4 +535,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     picklerpc: PickleRPCSettings = PickleRPCSettings()
     wsgi: WSGISettings = WSGISettings()
     jobs: JobSettings = JobSettings()
+    debugger: DebuggerSettings = DebuggerSettings()
     tool: dict[str, dict[str, Any]] = {}

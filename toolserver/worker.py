@@ -21,6 +21,7 @@ from toolserver.builtin.api import API
 from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
+from toolserver.debugger.listener import Debugger, make_debugger
 from toolserver.declarations import Declaration, declared
 from toolserver.dispatcher import Dispatcher
 from toolserver.endpoints import INDEX, endpoints_of
@@ -69,6 +70,7 @@ class Worker:
             the settings say.
         tally: Where other processes accept from it, too: what each of them has.
         tells_start: Whether it is the one to tell that the server has started.
+        number: Its place among the workers.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Worker:
         listener: socket.socket | None = None,
         tally: Tally | None = None,
         tells_start: bool = True,
+        number: int = 0,
     ) -> None:
         self.settings = settings
         self.home = home
@@ -99,6 +102,7 @@ class Worker:
         self._listener = listener
         self._tally = tally
         self._tells_start = tells_start
+        self._number = number
         self._link = link
         if link is not None:
             join(self.services, link)
@@ -122,6 +126,7 @@ class Worker:
         self._builder.starter = self.jobs
         self._http: HTTPServer | None = None
         self._watchdog: Watchdog | None = None
+        self._debugger: Debugger | None = None
         self._certificate_watch: gevent.Greenlet[..., None] | None = None
         self._has_started = False
 
@@ -176,12 +181,14 @@ class Worker:
         app = self._build()
         self._warn()
         certificates = self._make_certificates()
+        debugger = make_debugger(self, self._number)
         http = HTTPServer(
             app,
             settings=self.settings.server,
             limits=self.settings.limits,
             body_limit=app.body_limit,
-            on_reply=self._access_log,
+            # Since when requests run is known only where somebody is told of it.
+            on_reply=self._access_log or (None if debugger is None else _tell_nobody),
             on_failure=app.fail,
             tls=None if certificates is None else lambda: certificates.context,
         )
@@ -191,14 +198,20 @@ class Worker:
         self._http = http
         install(self.services)
         try:
+            if debugger is not None:
+                # Before the tools' hooks, in which a server may hang.
+                debugger.start()
             self.jobs.open()
             self._lifecycle.start()
         except BaseException:
+            if debugger is not None:
+                debugger.stop()
             http.stop(0)
             self.jobs.stop(0)
             self.services.close()
             install(None, self.services)
             raise
+        self._debugger = debugger
         self._tell_started()
         self.jobs.start()
         http.start()
@@ -240,6 +253,7 @@ class Worker:
             StartError: What would keep the server from starting.
         """
         self._build()
+        make_debugger(self)
 
     def has_loaded(self, files: Iterable[Path]) -> bool:
         """Whether all of some files are files of tools, so that `reload` suffices.
@@ -293,6 +307,8 @@ class Worker:
             patience: Seconds that clients get to go to the other one.
         """
         self.jobs.hold()
+        if self._debugger is not None:
+            self._debugger.leave()
         self.http.retire(patience)
 
     def stop(self, timeout: float | None = None, *, tells_stop: bool = True) -> None:
@@ -324,6 +340,8 @@ class Worker:
         self._lifecycle.close()
         if self._watchdog is not None:
             self._watchdog.stop()
+        if self._debugger is not None:
+            self._debugger.stop()
         if self._certificate_watch is not None:
             self._certificate_watch.kill()
         self._access.close()
@@ -385,6 +403,10 @@ class Worker:
         """Run one of the server's own chains."""
         with bind(Context(services=self.services)):
             Chain(chain, type(value), self.services.part(Chains)).run(value)
+
+
+def _tell_nobody(request: Request, status: int, sent: int, seconds: float) -> None:
+    """Keep no access log."""
 
 
 def _follow(certificates: Certificates) -> None:

@@ -46,6 +46,7 @@ COMMANDS = {
     "token": ("tokens", "Make a bearer token for a client, or list the tokens."),
     "groups": ("accounts", "List the groups and their members, or change them."),
     "keygen": ("keys", "Make a key pair for a client, or for the server."),
+    "debug": ("debug", "Open a prompt inside the running server."),
     "config": ("homes", "Show the settings in force and where they were set."),
 }
 

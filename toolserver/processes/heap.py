@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 
+from toolserver.debugger.stacks import note_greenlets
+
 __all__ = ["keep"]
 
 
@@ -16,4 +18,5 @@ def keep() -> None:
     """
     gc.unfreeze()
     gc.collect()
+    note_greenlets()
     gc.freeze()

@@ -73,6 +73,7 @@ class WorkerProcess(ServerProcess):
                 listener=listener,
                 tally=self._tally,
                 tells_start=self._is_first,
+                number=self._number,
             )
             self.on_signal(signal.SIGTERM, self.stop)
             self.on_signal(signal.SIGUSR1, self.reopen_logs)

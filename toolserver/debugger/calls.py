@@ -1,0 +1,287 @@
+"""The calls that run, and their end.
+
+The call path notes nothing down for this. A call is known by the frames of the greenlet
+that makes it: the one of the dispatcher has its context, the one of the HTTP server
+tells when its request came. So to be able to ask costs a call nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import gevent
+from greenlet import greenlet
+
+from toolserver.contexts import Context
+from toolserver.debugger.stacks import all_greenlets, frames_of, place_of
+from toolserver.dispatcher import Dispatcher
+from toolserver.errors import CallCancelled, ToolserverError
+from toolserver.http.exchange import Exchange
+from toolserver.jobs.records import JobState
+from toolserver.jobs.runner import Run
+from toolserver.jobs.scheduler import Scheduler
+from toolserver.jobs.spawning import SpawnedJob
+from toolserver.web.app import App
+
+__all__ = ["CallKilled", "RunningCall", "RunningCalls"]
+
+_INVOKE = Dispatcher.invoke.__code__
+_SPAWNED = SpawnedJob.serve.__code__
+_EXCHANGE = Exchange.run.__code__
+_ANSWER = App.__call__.__code__
+_MOST_JOBS = 1000
+_STEP_S = 0.01
+
+
+class CallKilled(ToolserverError):
+    """The operator has ended the call."""
+
+    code = CallCancelled.code
+    status = CallCancelled.status
+
+
+@dataclass(frozen=True)
+class RunningCall:
+    """A call that runs, or a request without one.
+
+    Attributes:
+        id: Its number, for `kill`, `stack` and `locals_of`.
+        method: Full name of the method; of a request without a call its verb and path.
+        inside: Full name of the innermost method that it calls through the call path,
+            or empty.
+        seconds: Since when its request or job runs; None where nobody knows.
+        left: Seconds until its time-out; None without one.
+        client: The caller, or None for an anonymous one.
+        protocol: How it arrived; empty where it began inside.
+        request_id: The id of its request, as in the logs.
+        job_id: The job that makes it, or None.
+        at: Where it stands: file, line and function.
+    """
+
+    id: int
+    method: str
+    inside: str
+    seconds: float | None
+    left: float | None
+    client: str | None
+    protocol: str
+    request_id: str
+    job_id: str | None
+    at: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A call in the stack of a greenlet.
+
+    Attributes:
+        greenlet: The greenlet.
+        frames: Its stack, the innermost frame first.
+        mark: What is the call's own as long as it runs, and no other's.
+        contexts: The contexts of the calls inside each other, the innermost first; or
+            of the request.
+        is_call: Whether there is a call, not only a request.
+    """
+
+    greenlet: greenlet
+    frames: list[FrameType]
+    mark: object
+    contexts: list[Context]
+    is_call: bool
+
+
+class RunningCalls:
+    """Finds the calls that run in this process, and ends them.
+
+    Args:
+        scheduler: Knows since when jobs run, and ends them.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._numbers = itertools.count(1)
+        # What was listed last: the marks are kept, so that a number that somebody has
+        # read stands for no other call meanwhile.
+        self._known: dict[int, tuple[int, _Found]] = {}
+
+    def running(self) -> list[RunningCall]:
+        """The calls that run, the longest first."""
+        stacks = [(task, frames_of(task)) for task in all_greenlets()]
+        found = [each for task, frames in stacks if (each := _find(task, frames))]
+        began = dict(_requests([frames for _, frames in stacks]))
+        jobs = self._jobs() if any(c.job for f in found for c in f.contexts) else {}
+        known, self._known = self._known, {}
+        calls = []
+        for each in found:
+            number, _ = known.get(id(each.mark)) or (next(self._numbers), each)
+            self._known[id(each.mark)] = number, each
+            calls.append(_describe(number, each, began, jobs))
+        return sorted(calls, key=lambda call: -(call.seconds or 0.0))
+
+    def by_greenlet(self) -> dict[greenlet, int]:
+        """The numbers of the calls that run, by the greenlets that make them."""
+        self.running()
+        return {found.greenlet: number for number, found in self._known.values()}
+
+    def frames(self, call: RunningCall | int) -> list[FrameType]:
+        """The stack of a call, the innermost frame first.
+
+        Args:
+            call: The call, or its number.
+
+        Raises:
+            LookupError: It does not run any more.
+        """
+        return self._again(call).frames
+
+    def kill(self, call: RunningCall | int, timeout: float) -> bool:
+        """End a call: `CallKilled` is raised where it waits; a job is cancelled.
+
+        Args:
+            call: The call, or its number.
+            timeout: Seconds to wait for its end.
+
+        Returns:
+            Whether it has ended.
+
+        Raises:
+            LookupError: It does not run any more.
+        """
+        found = self._again(call)
+        job = found.contexts[-1].job
+        if isinstance(job, SpawnedJob):
+            job.cancel()
+        elif isinstance(job, Run):
+            self._scheduler.outcomes.cancel(job.id)
+        else:
+            self._throw(found)
+        deadline = time.monotonic() + timeout
+        while _runs(found):
+            if time.monotonic() > deadline:
+                return False
+            gevent.sleep(_STEP_S)
+        return True
+
+    def _throw(self, found: _Found) -> None:
+        def throw() -> None:
+            # The greenlet may have ended the call meanwhile, and make another one.
+            if _runs(found):
+                found.greenlet.throw(CallKilled("ended by the operator of the server"))
+
+        gevent.get_hub().loop.run_callback(throw)
+
+    def _again(self, call: RunningCall | int) -> _Found:
+        number = call.id if isinstance(call, RunningCall) else call
+        for known, found in self._known.values():
+            if known == number and _runs(found):
+                again = _find(found.greenlet, frames_of(found.greenlet))
+                return again or found
+        raise LookupError(f"no call {number!r} runs; 'calls()' lists those that do")
+
+    def _jobs(self) -> dict[str, float]:
+        """Since when jobs run, by the jobs' clock, made one of time.monotonic."""
+        now, monotonic = self._scheduler.clock.now(), time.monotonic()
+        running = self._scheduler.engine.find(state=JobState.RUNNING, limit=_MOST_JOBS)
+        return {
+            each.job.id: monotonic - (now - each.started)
+            for each in running
+            if each.started is not None
+        }
+
+
+def _find(task: greenlet, frames: list[FrameType]) -> _Found | None:
+    """The outermost call in a stack; else the request, or None without one."""
+    calls: list[Context] = []
+    spawned: SpawnedJob | None = None
+    asked: Context | None = None
+    for frame in frames:
+        if frame.f_code is _INVOKE:
+            # Before it has one it is not seen: it does not wait until then.
+            calls += filter(None, [frame.f_locals.get("inner")])
+        elif frame.f_code is _SPAWNED:
+            spawned = frame.f_locals["self"]
+        elif frame.f_code is _ANSWER:
+            asked = frame.f_locals.get("context")
+    if spawned is not None and spawned.context is not None:
+        return _Found(task, frames, spawned, [*calls, spawned.context], is_call=True)
+    if calls:
+        return _Found(task, frames, calls[-1], calls, is_call=True)
+    if asked is not None:
+        return _Found(task, frames, asked, [asked], is_call=False)
+    return None
+
+
+def _runs(found: _Found) -> bool:
+    task = found.greenlet
+    if task.dead:
+        return False
+    again = _find(task, frames_of(task))
+    return again is not None and again.mark is found.mark
+
+
+def _requests(stacks: Iterable[list[FrameType]]) -> Iterable[tuple[object, float]]:
+    """By the numbers of requests: since when they run, by time.monotonic."""
+    apart = time.monotonic() - time.perf_counter()
+    for frames in stacks:
+        for frame in frames:
+            if frame.f_code is _EXCHANGE:
+                begin = frame.f_locals.get("begin")
+                notes = frame.f_locals["self"].request.notes
+                if begin:
+                    yield notes.get("number"), begin + apart
+
+
+def _describe(
+    number: int,
+    found: _Found,
+    began: Mapping[object, float],
+    jobs: Mapping[str, float],
+) -> RunningCall:
+    outer, inner = found.contexts[-1], found.contexts[0]
+    now = time.monotonic()
+    since = began.get(outer.number) if outer.job is None else jobs.get(outer.job.id)
+    deadline = inner.deadline
+    return RunningCall(
+        id=number,
+        method=_method(found),
+        inside=_name(inner) if inner is not outer else "",
+        seconds=None if since is None else now - since,
+        left=None if deadline is None else deadline - now,
+        client=outer.client,
+        protocol=outer.protocol,
+        request_id=outer.request_id,
+        job_id=outer.job_id,
+        at=place_of(found.frames, _file_of(inner.tool)),
+    )
+
+
+def _method(found: _Found) -> str:
+    if not found.is_call:
+        return _target(found.contexts[-1])
+    for context in reversed(found.contexts):
+        if context.method:
+            return _name(context)
+    # A spawned function that is no method of a tool.
+    codes = [frame.f_code for frame in found.frames]
+    return codes[codes.index(_SPAWNED) - 1].co_qualname
+
+
+def _name(context: Context) -> str:
+    namespace = getattr(context.tool, "namespace", "")
+    return f"{namespace}.{context.method}" if namespace else context.method
+
+
+def _target(context: Context) -> str:
+    request = context.request
+    return "" if request is None else f"{request.method} {request.path}"
+
+
+def _file_of(tool: Any) -> str | None:
+    module = sys.modules.get(type(tool).__module__)
+    return getattr(module, "__file__", None)
