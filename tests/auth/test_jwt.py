@@ -9,6 +9,8 @@ import hmac
 import json
 import os
 import re
+import ssl
+import sys
 import time
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +19,7 @@ from threading import Thread
 import gevent
 import pytest
 import requests
+import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -289,18 +292,21 @@ def test_a_job_runs_for_who_has_started_it(server):
 def test_the_file_of_keys_is_read_again(tmp_path):
     with serving(tmp_path) as server:
         file = tmp_path / "config/jwks.json"
-        new = jwk.RSAKey.generate_key(2048, {"kid": "new"})
-        assert ask(server, issue(new)).status_code == 401
+        new = jwk.ECKey.generate_key("P-256", {"kid": "new"})
+        token = issue(new, "ES256")
+        assert ask(server, token).status_code == 401
         file.write_text(key_set(new))
-        wait_for(lambda: ask(server, issue(new)).status_code == 200)
+        wait_for(lambda: ask(server, token).status_code == 200)
         assert ask(server, issue()).status_code == 401
         # What cannot be read changes nothing; without the file nobody is let in.
+        keys = server.worker._access._issuer.keys
         file.write_text("{")
         os.utime(file, (1, 1))
-        gevent.sleep(0.7)
-        assert ask(server, issue(new)).status_code == 200
+        keys.refresh()
+        assert ask(server, token).status_code == 200
         file.unlink()
-        wait_for(lambda: ask(server, issue(new)).status_code == 503)
+        keys.refresh()
+        assert ask(server, token).status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -464,8 +470,10 @@ def test_keys_are_fetched_when_a_token_needs_them(publisher, fetched):
     for _ in range(5):
         assert keys.find("new", "RS256") is None
     assert publisher.asked == 1
-    new = jwk.RSAKey.generate_key(2048, {"kid": "new"})
-    publisher.answer = 200, key_set(RSA, new)
+    publisher.answer = (
+        200,
+        json.dumps({"keys": [{**STRANGER.as_dict(private=False), "kid": "new"}]}),
+    )
     clock[0] += 29
     assert keys.find("new", "RS256") is None
     clock[0] += 2
@@ -530,6 +538,37 @@ def test_a_server_fetches_keys_and_starts_without(tmp_path, publisher):
         server.worker._access._issuer.keys._next = 0
         assert ask(server, issue()).json()[0] == "ann"
         assert ask(server, issue(EC, "ES256")).status_code == 401
+
+
+def test_an_address_by_https_has_to_prove_itself(publisher, tmp_path, monkeypatch):
+    authority, stranger = trustme.CA(), trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    publisher.socket = tls.wrap_socket(publisher.socket, server_side=True)
+    url = f"https://localhost:{publisher.server_address[1]}/keys"
+    for trusted in (stranger, authority):
+        file = tmp_path / "ca.pem"
+        trusted.cert_pem.write_to_path(file)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+        keys = FetchedKeys(url, ["RS256"])
+        found = keys.find("rsa", "RS256")
+        assert (found is not None) is (trusted is authority)
+
+
+def test_without_the_extra_the_server_does_not_start(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    monkeypatch.delitem(sys.modules, "toolserver.auth.jsonwebtokens")
+    with (
+        pytest.raises(StartError, match=r"needs the extra: toolserver\[jwt\]"),
+        serving(tmp_path),
+    ):
+        pass
+
+
+def test_openapi_tells_of_tokens(server):
+    document = requests.get(server.url("/openapi.json"), timeout=20).json()
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert {"bearer": []} in document["security"]
 
 
 def test_nobody_is_let_in_before_there_are_keys():

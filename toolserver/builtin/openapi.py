@@ -25,6 +25,14 @@ _BASIC = {
         "description": "An account of this server.",
     }
 }
+_BEARER = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of the identity provider.",
+    }
+}
 #: Documents that are kept; a server may be asked under many names.
 _KEPT = 64
 
@@ -80,7 +88,11 @@ class OpenAPITool(InternalTool):
         about = self.settings
         title = about.title if tool is None else f"{about.title}: {tool or '/'}"
         offered = services()
-        schemes = _BASIC if offered.settings.auth.basic else {}
+        auth = offered.settings.auth
+        schemes = {
+            **(_BASIC if auth.basic else {}),
+            **(_BEARER if auth.jwt_issuer else {}),
+        }
         info = Info(title, about.version, about.description, offered.url, schemes)
         return describe_rest(entries, info)
 
