@@ -17,6 +17,7 @@ from toolserver.sharing import hub as hub_module
 from toolserver.sharing.channel import Channel
 from toolserver.sharing.hub import Hub
 from toolserver.sharing.link import Link
+from toolserver.sharing.messages import Kind, described
 from toolserver.sharing.sharedspace import SharedSpace
 from toolserver.tuplespace import NoTuple, SpaceClosed
 
@@ -122,6 +123,25 @@ def test_a_worker_that_judges_slowly_does_not_hold_up_the_others(hub, space):
         assert line(slow) == "2"
     with pytest.raises(NoTuple):
         space.take((..., ...), timeout=0)
+
+
+def test_who_stands_behind_one_that_was_served_otherwise_is_not_forgotten(hub, links):
+    link = links()
+    judge, exact = link.open(), [gevent.spawn(SharedSpace(links()).take, ("job", int))]
+    link.send(Kind.ASK, judge, described(("job", bool.__call__)), True, "", True)
+    asks(hub, 2)
+    exact.append(gevent.spawn(SharedSpace(links()).take, ("job", int)))
+    asks(hub, 3)
+    space = SharedSpace(links())
+    space.out(("job", 1))
+    space.out(("job", 2))
+    # The judge refuses both; by then the first of the others has got one.
+    for _ in range(2):
+        kind, number, _ = link.answer(judge, 10)
+        assert kind == Kind.OFFER
+        link.send(Kind.VERDICT, judge, number, False)
+    taken = [each.get(timeout=10)[1] for each in exact]
+    assert sorted(taken) == [1, 2]
 
 
 def test_of_several_who_judge_the_first_has_it(hub, links):

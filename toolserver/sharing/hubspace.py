@@ -216,19 +216,19 @@ class HubSpace:
             self.cancel(of_asker, id)
 
     def _wanting(self, entry: Entry) -> list[_Ask]:
-        """Those who may want a tuple, up to the first who is sure to take it."""
+        """Those who may want a tuple, up to the first who is sure to take it at once.
+
+        While others before it judge the tuple, it may have taken another one.
+        """
         found = []
-        readers: set[str] = set()
+        waits = False
         for ask in self._asks.values():
-            asked = ask.asked
-            if asked.reader in readers or not ask.may_have(entry):
+            if not ask.may_have(entry):
                 continue
             found.append(ask)
-            if asked.is_exact:
-                if asked.takes:
-                    break
-                if asked.reader:
-                    readers.add(asked.reader)
+            waits = waits or not ask.asked.is_exact
+            if ask.asked.takes and not waits:
+                break
         return found
 
     def _give(self, entry: Entry, asks: deque[_Ask]) -> None:
