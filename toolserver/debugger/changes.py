@@ -20,6 +20,7 @@ from gevent.event import Event
 from toolserver.contexts import context
 from toolserver.contractchecks import checked
 from toolserver.entries import Target
+from toolserver.factories import TransientTool
 from toolserver.nativethreads import in_native_thread
 from toolserver.registry import Registry
 
@@ -57,6 +58,7 @@ class Changes:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._changed: dict[Target, _Changed] = {}
+        registry.on_swap.append(self._forget_replaced)
 
     @property
     def swapped(self) -> list[str]:
@@ -73,11 +75,18 @@ class Changes:
             function: Gets the tool and the same arguments as the method.
 
         Raises:
-            TypeError: Its parameters are not called as those of the method.
+            TypeError: Its parameters are not called as those of the method, or the
+                tool is one of a factory, which may forget it at any time.
         """
+        if isinstance(target.tool, TransientTool):
+            raise TypeError(
+                f"swap: {target.tool.namespace} is made by a factory; set the method "
+                "of its class, for those that are made from then on"
+            )
         bound = MethodType(function, target.tool)
         changed = self._changed.get(target) or _Changed(target.function)
-        got, expected = _parameters(bound), _parameters(changed.original)
+        got = list(inspect.signature(bound).parameters)
+        expected = _parameters(target)
         if got != expected:
             raise TypeError(
                 f"swap: got a function of ({', '.join(got)}) beside the tool, expected "
@@ -126,6 +135,17 @@ class Changes:
 
         trace.on_end = end
         self._renew(target, changed)
+
+    def _forget_replaced(self) -> None:
+        """Let go of what a tool has left behind that was loaded again."""
+        current = {
+            target for entry in self._registry for target in entry.methods.values()
+        }
+        for target, changed in list(self._changed.items()):
+            if target not in current and not isinstance(target.tool, TransientTool):
+                del self._changed[target]
+                for trace in list(changed.traces):
+                    trace.stop("its tool was loaded again")
 
     def _renew(self, target: Target, changed: _Changed) -> None:
         function = changed.swapped or changed.original
@@ -262,8 +282,10 @@ class Trace:
         return f"<trace of {self.name}, {'on' if self.is_on else 'ended'}>"
 
 
-def _parameters(function: Function) -> list[str]:
-    return list(inspect.signature(function).parameters)
+def _parameters(target: Target) -> list[str]:
+    spec = target.spec.unlocked or target.spec
+    wanted = (*spec.parameters, spec.rest, spec.extra)
+    return [parameter.name for parameter in wanted if parameter is not None]
 
 
 def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

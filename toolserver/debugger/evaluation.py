@@ -129,7 +129,9 @@ class Evaluation:
     def _show(self, value: Any, *, as_json: bool) -> str:
         if as_json:
             try:
-                text = msgspec.json.encode(to_plain(value)).decode()
+                # Some are mappings, too, of what has no plain form.
+                wire = getattr(type(value), "__wire__", to_plain)
+                text = msgspec.json.encode(to_plain(wire(value))).decode()
             except (ApplicationError, TypeError, ValueError):
                 text = msgspec.json.encode(_clean(repr(value))).decode()
             if len(text) > MAX_LINE:

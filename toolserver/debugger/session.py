@@ -42,7 +42,7 @@ _READ_SIZE = 65536
 #: Messages that wait for the client, and requests of it that wait.
 _UNSENT, _UNDONE = 1000, 16
 #: Seconds that code gets to end when its client has gone, and how often it is told.
-_END_S, _TIMES_TOLD = 1.0, 5
+_END_S, _TIMES_TOLD = 0.2, 10
 
 
 class Session:

@@ -61,6 +61,10 @@ class Tools(Mapping[str, Tool]):
     def __len__(self) -> int:
         return sum(1 for _ in self._registry)
 
+    def __wire__(self) -> Any:
+        """What JSON has of it."""
+        return self._rows
+
     @property
     def _rows(self) -> Listing[_ToolRow]:
         swapped = self._changes.swapped
