@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -27,6 +27,7 @@ from toolserver.jobs.records import JobState
 from toolserver.jobs.runner import Run
 from toolserver.jobs.scheduler import Scheduler
 from toolserver.jobs.spawning import SpawnedJob
+from toolserver.turns import Turns
 from toolserver.web.app import App
 
 __all__ = ["CallKilled", "RunningCall", "RunningCalls"]
@@ -112,9 +113,15 @@ class RunningCalls:
 
     def running(self) -> list[RunningCall]:
         """The calls that run, the longest first."""
-        stacks = [(task, frames_of(task)) for task in all_greenlets()]
-        found = [each for task, frames in stacks if (each := _find(task, frames))]
-        began = dict(_requests([frames for _, frames in stacks]))
+        found: list[_Found] = []
+        began: dict[object, float] = {}
+        turns = Turns()
+        for task in all_greenlets():
+            frames = frames_of(task)
+            began.update(_requests(frames))
+            found += filter(None, [_find(task, frames)])
+            # Thousands of them take some time, in which others want theirs.
+            turns.offer()
         jobs = self._jobs() if any(c.job for f in found for c in f.contexts) else {}
         known, self._known = self._known, {}
         calls = []
@@ -225,16 +232,15 @@ def _runs(found: _Found) -> bool:
     return again is not None and again.mark is found.mark
 
 
-def _requests(stacks: Iterable[list[FrameType]]) -> Iterable[tuple[object, float]]:
-    """By the numbers of requests: since when they run, by time.monotonic."""
-    apart = time.monotonic() - time.perf_counter()
-    for frames in stacks:
-        for frame in frames:
-            if frame.f_code is _EXCHANGE:
-                begin = frame.f_locals.get("begin")
+def _requests(frames: Iterable[FrameType]) -> Iterator[tuple[object, float]]:
+    """By the number of the request in a stack: since when it runs, by the clock."""
+    for frame in frames:
+        if frame.f_code is _EXCHANGE:
+            begin = frame.f_locals.get("begin")
+            if begin:
+                apart = time.monotonic() - time.perf_counter()
                 notes = frame.f_locals["self"].request.notes
-                if begin:
-                    yield notes.get("number"), begin + apart
+                yield notes.get("number"), begin + apart
 
 
 def _describe(
