@@ -7,6 +7,7 @@ import pytest
 
 import toolserver.testing
 from tests.client.protocols import OPEN
+from tests.client.test_mcp import Media
 from toolserver import CRAMSettings, OnlyRPCCRAMTool, register
 from toolserver.auth.nonces import Nonces
 
@@ -30,6 +31,7 @@ from .conftest import ask, run, status
         (["shop.orders.place", "--protocol", "RPC2", "item=a", "count=2"], "2 a\n"),
         (["shop.orders.place", "--protocol", "SOAP", "book", "count=2"], "2 book\n"),
         (["shop.orders.place", "--protocol", "REST", "book"], "1 book\n"),
+        (["shop.orders.place", "--protocol", "mcp", "book", "count=2"], "2 book\n"),
     ],
 )
 def test_call(running, words, out):
@@ -55,7 +57,7 @@ def vault(tmp_path_factory):
         yield running.url("/")
 
 
-@pytest.mark.parametrize("protocol", ["RPC2", "JSONRPC", "SOAP"])
+@pytest.mark.parametrize("protocol", ["RPC2", "JSONRPC", "SOAP", "MCP"])
 def test_call_with_a_secret(vault, tmp_path, monkeypatch, protocol):
     words = ["call", "shop.vault.look", "far=true"]
     words += ["--protocol", protocol, "--url", vault]
@@ -103,6 +105,13 @@ def test_call_as_a_process(running):
 def test_call_with_a_list_as_result(running, protocol):
     done = ask(running, "call", "shop.orders.sizes", "--protocol", protocol)
     assert json.loads(done.out) == [1, 2]
+
+
+def test_call_with_a_picture_as_result(tmp_path):
+    with toolserver.testing.serve(Media) as server:
+        words = ["call", "sample.media.picture", "--protocol", "MCP"]
+        done = ask(tmp_path, *words, "--url", server.url())
+    assert json.loads(done.out) == {"data": "iVBORw==", "media_type": "image/png"}
 
 
 @pytest.mark.parametrize("protocol", OPEN)

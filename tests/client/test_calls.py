@@ -199,6 +199,11 @@ def test_arguments_by_name(remote, protocol):
 
 def test_any_number_of_arguments(remote, protocol):
     many = remote.get_tool("sample.types").many
+    if protocol == "MCP":
+        assert many(1, factor=3, a="b") == [1, [], 3, {"a": "b"}]
+        with pytest.raises(errors.InvalidParams, match="got 3 positional arguments"):
+            many(1, 2, 3)
+        return
     assert many(1, 2, 3) == [1, [2, 3], 1, {}]
     if protocol == "SOAP":
         assert many(1, 2, factor=3, a="b") == [1, [2], 3, {"a": "b"}]
@@ -229,6 +234,8 @@ def test_failures_are_errors_of_their_class(
     if protocol == "REST" and method == "secret":
         # Over REST it is an address that leads nowhere.
         error, message = errors.NotFound, "secret"
+    if protocol == "MCP" and method == "secret":
+        message = "unknown tool: 'sample.faults.secret'"
     with pytest.raises(errors.ToolserverError, match=message) as caught:
         getattr(remote.get_tool("sample.faults"), method)(*args)
     # XML-RPC has numbers alone, and all exceptions of tools share one.
@@ -247,7 +254,7 @@ def test_exceptions_of_a_tool_tell_their_class(remote):
 def test_errors_of_a_class_that_both_sides_know(remote, protocol):
     with pytest.raises(OutOfStock, match="sold out") as caught:
         remote.call("sample.faults.own")
-    if protocol in ("JSONRPC", "REST"):
+    if protocol in ("JSONRPC", "REST", "MCP"):
         assert caught.value.data == {"left": 0}
 
 
@@ -299,7 +306,7 @@ class Half(CRAMTool):
         return f"open {door}"
 
 
-@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "SOAP"])
+@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "SOAP", "MCP"])
 def test_challenges_are_answered_with_the_secret(protocol):
     with serve(Guarded, Half) as server:
         remote = server.remote(protocol)

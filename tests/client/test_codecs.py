@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from toolserver.calls import Call, Outcome
 from toolserver.client import AnswerError, RemoteFault
-from toolserver.client.codecs import Answer
+from toolserver.client.codecs import Answer, Style
 from toolserver.client.faults import make_error
 from toolserver.client.jsonrpc import JSONRPCCodec
+from toolserver.client.mcp import MCPCodec
 from toolserver.client.rest import RESTCodec
 from toolserver.client.soap import SOAPCodec
 from toolserver.client.xmlrpc import XMLRPCCodec
@@ -38,10 +39,15 @@ from toolserver.protocols.xmlrpc_reader import read_call
 from toolserver.settings import Limits
 
 LIMITS = Limits()
-CODECS = [JSONRPCCodec(), XMLRPCCodec(LIMITS), SOAPCodec(LIMITS), RESTCodec()]
+NAMED = Style.NAMED
+CODECS = [
+    *(JSONRPCCodec(), XMLRPCCodec(LIMITS), SOAPCodec(LIMITS), RESTCodec()),
+    MCPCodec(),
+]
 KINDS = [
     *("application/json", "text/xml", "application/problem+json", "text/html", ""),
     *("application/x-ndjson", "text/plain; charset=utf-16", "text/xml; charset=x"),
+    "text/event-stream",
 ]
 ENVELOPE = (
     b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" '
@@ -57,6 +63,14 @@ PARTS = [
         b"}",
         b"[]",
     ),
+    *(
+        b"data: ",
+        b"\n\n",
+        b"event: x\n",
+        b'"result": {"content": [',
+        b'"isError": true',
+    ),
+    *(b'{"type": "text"', b'"_meta": {"toolserver/error": {', b'"structuredContent": '),
     *(b'"message": "x"', b'"data": {"type": 3}', b'{"code": 5, "detail": []', b", "),
     *(b"<methodResponse>", b"<fault>", b"<params><param><value>", b"<nil/>", b"<int>x"),
     *(b"</value></param></params>", b"</methodResponse>", b"<struct>", b"\xff", b"\0"),
@@ -123,8 +137,9 @@ def test_what_servers_write_is_read(value):
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: type(codec).__name__)
 def test_arguments_that_cannot_be_sent(codec):
     for value in (object(), {1: 2, "1": 3}):
+        args, kwargs = ((), {"a": value}) if codec.style is NAMED else ([value], {})
         with pytest.raises(InvalidParams, match="argument cannot be sent"):
-            codec.write("a.b", [value], {})
+            codec.write("a.b", args, kwargs)
 
 
 def test_arguments_that_one_protocol_cannot_carry():

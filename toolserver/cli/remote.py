@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -16,6 +17,7 @@ import click
 from toolserver.cli.asking import Asked, asking, server_options
 from toolserver.client import PROTOCOLS, Protocol, RemoteMethod, RemoteToolserver
 from toolserver.client.jobs import When
+from toolserver.media import Media
 
 __all__ = ["call", "tools"]
 
@@ -205,4 +207,6 @@ def _plain(value: Any) -> Any:
     """What other protocols have and JSON has not."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
+    if isinstance(value, Media):
+        return dataclasses.asdict(value)
     return str(value) if isinstance(value, Decimal) else value.isoformat()

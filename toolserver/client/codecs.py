@@ -52,6 +52,8 @@ class Style(Enum):
     EITHER = "either"
     #: Some by position, some by name.
     MIXED = "mixed"
+    #: All by name.
+    NAMED = "named"
 
 
 @dataclass(frozen=True)

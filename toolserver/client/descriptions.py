@@ -96,8 +96,13 @@ def arrange(
     for name in names[: len(args)]:
         if name in kwargs:
             raise InvalidParams(f"{name}: given twice, by position and by name")
-    if style is Style.EITHER and len(args) <= len(names):
+    if style in (Style.EITHER, Style.NAMED) and len(args) <= len(names):
         return (), {**dict(zip(names, args, strict=False)), **kwargs}
+    if style is Style.NAMED:
+        raise InvalidParams(
+            f"got {len(args)} positional arguments, but the protocol sends arguments "
+            f"by name, and the method takes {', '.join(names) or 'none'}"
+        )
     unplaced = [name for name in kwargs if name not in names]
     if unplaced:
         raise InvalidParams(

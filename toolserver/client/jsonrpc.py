@@ -21,7 +21,7 @@ from toolserver.client.codecs import (
 from toolserver.client.faults import make_error
 from toolserver.errors import ParseError, ToolserverError
 
-__all__ = ["JSONRPCCodec"]
+__all__ = ["JSONRPCCodec", "read_error"]
 
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -52,13 +52,21 @@ class JSONRPCCodec:
             raise bad_answer(answer)
         told = response.get("error")
         if told is not None:
-            raise _read_error(told) or bad_answer(answer)
+            raise read_error(told) or bad_answer(answer)
         if "result" not in response:
             raise bad_answer(answer)
         return response["result"]
 
 
-def _read_error(error: Any) -> ToolserverError | None:
+def read_error(error: Any) -> ToolserverError | None:
+    """Read what a response tells of a failure.
+
+    Args:
+        error: Its member ``error``.
+
+    Returns:
+        The error; None where it tells none.
+    """
     if not isinstance(error, dict) or type(error.get("code")) is not int:
         return None
     data = error.get("data")

@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, get_args, overload
 from urllib.parse import quote, urlencode
 
-from toolserver.client.codecs import Codec, Outgoing, Style, refusal
+from toolserver.client.codecs import Answer, Codec, Outgoing, Style, refusal
 from toolserver.client.credentials import Credential, SharedSecret, with_token
 from toolserver.client.descriptions import Described, arrange, read_description
 from toolserver.client.failures import AnswerError
 from toolserver.client.faults import RemoteFault
 from toolserver.client.jobs import RemoteJob, When, when_text
 from toolserver.client.jsonrpc import JSONRPCCodec
+from toolserver.client.mcp import MCPCodec
 from toolserver.client.pickled import PickleCodec
 from toolserver.client.rest import RESTCodec
 from toolserver.client.soap import SOAPCodec
@@ -31,7 +32,7 @@ __all__ = ["PROTOCOLS", "Protocol", "RemoteToolserver", "connect"]
 T = TypeVar("T")
 
 #: The protocols, by the prefixes of their URLs.
-Protocol = Literal["JSONRPC", "RPC2", "SOAP", "REST", "PYRPC"]
+Protocol = Literal["JSONRPC", "RPC2", "SOAP", "REST", "MCP", "PYRPC"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 #: Bounds for the XML of answers; their size is bounded before.
@@ -46,6 +47,7 @@ _CODECS: dict[str, Callable[[], Codec]] = {
     "RPC2": lambda: XMLRPCCodec(_LIMITS),
     "SOAP": lambda: SOAPCodec(_LIMITS),
     "REST": RESTCodec,
+    "MCP": MCPCodec,
     "PYRPC": PickleCodec,
 }
 
@@ -119,6 +121,11 @@ class RemoteToolserver:
         self.url = url
         self._secrets = dict(secrets or {})
         self._codec = _CODECS[protocol]()
+        self._own_codec = self._codec
+        if isinstance(self._codec, MCPCodec):
+            # No server can sign a stream, and agents are not told of its own tools.
+            self._codec.takes_streams = pubkey is None and not secrets
+            self._own_codec = JSONRPCCodec()
         self._transport = Transport(
             url,
             Options(
@@ -308,19 +315,27 @@ class RemoteToolserver:
     ) -> Any:
         args, kwargs = self._with_token(name, args, kwargs, credential)
         signed_for = self._secret_tool(starts or name)
-        style = self._codec.style
-        if kwargs and (
-            style is Style.POSITIONAL or (style is Style.EITHER and len(args))
+        codec = self._own_codec if name.startswith(_SAFE) else self._codec
+        style = codec.style
+        if (style is Style.NAMED and len(args)) or (
+            kwargs
+            and (style is Style.POSITIONAL or (style is Style.EITHER and len(args)))
         ):
             known = self._method(name)
             if signed_for is not None:
                 known = known.without_token()
             args, kwargs = arrange(args, kwargs, style, known)
-        request = self._codec.write(name, args, kwargs)
-        if signed_for is not None:
-            request = replace(request, signed_for=signed_for)
-        answer = self._transport.send(request, lambda: self._is_repeatable(name))
-        return self._codec.read(answer)
+
+        def send(request: Outgoing) -> Answer:
+            if signed_for is not None:
+                request = replace(request, signed_for=signed_for)
+            return self._transport.send(request, lambda: self._is_repeatable(name))
+
+        answer = send(codec.write(name, args, kwargs))
+        if isinstance(codec, MCPCodec) and codec.asks_for_handshake(answer):
+            codec.handshake(send)
+            answer = send(codec.write(name, args, kwargs))
+        return codec.read(answer)
 
     def _with_token(
         self,

@@ -6,10 +6,12 @@ Spec: Model Context Protocol, revision 2026-07-28, tools, tool result.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from toolserver import strictjson
-from toolserver.describe.agents import RESULT, is_wrapped, tells_result
+from toolserver.describe.agentmembers import ERROR, LIST, RESULT
+from toolserver.describe.agents import is_wrapped, tells_result
 from toolserver.entries import Target
 from toolserver.errors import ToolserverError
 from toolserver.media import Audio, Document, Image, Media
@@ -38,7 +40,8 @@ def result_of(target: Target | None, value: Any) -> dict[str, Any]:
     if isinstance(value, (list, tuple)) and any(
         isinstance(part, Media) for part in value
     ):
-        return {"content": [block_of(part) for part in value]}
+        content = [block_of(part) for part in value]
+        return {"content": content, "_meta": {LIST: True}}
     plain = to_plain(value)
     text = plain if isinstance(plain, str) else strictjson.encode(plain).decode()
     is_object = isinstance(plain, dict) and not (
@@ -60,11 +63,23 @@ def failure(error: ToolserverError) -> dict[str, Any]:
 
     Returns:
         A CallToolResult object.
+
+    Raises:
+        ApplicationError: JSON cannot carry the facts that go with it.
     """
     kind = type(error).__name__
     # A tool's own exception is told with its class already.
     text = error.message if kind == "ToolFault" else f"{kind}: {error.message}"
-    return {"content": [{"type": "text", "text": text}], "isError": True}
+    data: dict[str, Any] = {"type": kind}
+    if isinstance(error.data, Mapping):
+        data.update(to_plain(error.data))
+    elif error.data is not None:
+        data["detail"] = to_plain(error.data)
+    return {
+        "content": [{"type": "text", "text": text}],
+        "isError": True,
+        "_meta": {ERROR: {"code": error.code, "message": error.message, "data": data}},
+    }
 
 
 def block_of(value: Any) -> dict[str, Any]:

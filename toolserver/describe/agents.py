@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolserver.describe.agentmembers import RESULT
 from toolserver.describe.docstrings import DocString, parse_docstring
 from toolserver.describe.jsonschema import Schemas
 from toolserver.entries import Target
@@ -14,10 +15,7 @@ from toolserver.media import Media
 from toolserver.methods import MethodSpec
 from toolserver.types import Kind, Type
 
-__all__ = ["RESULT", "describe_agent_tool", "is_wrapped", "tells_result"]
-
-#: The member that holds a result which is no object by itself.
-RESULT = "result"
+__all__ = ["describe_agent_tool", "is_wrapped", "tells_result"]
 
 _OBJECTS = (Kind.RECORD, Kind.MAP)
 

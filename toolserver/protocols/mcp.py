@@ -280,8 +280,9 @@ class MCP:
                 result = outcome.plain
             return _message(id_, result=self._dressed(request, method, result))
         except ToolserverError as failed:
-            # What JSON cannot carry.
-            return _message(id_, result=self._dressed(request, method, failure(failed)))
+            # What JSON cannot carry; of an error, what goes with its message.
+            told = failed if error is None else type(failed)(error.message)
+            return _message(id_, result=self._dressed(request, method, failure(told)))
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None:
@@ -298,7 +299,8 @@ class MCP:
         if method in _CACHEABLE:
             found |= {"ttlMs": _TTL_MS, "cacheScope": "private"}
         server = {"name": "toolserver", "version": __version__}
-        found["_meta"] = {"io.modelcontextprotocol/serverInfo": server}
+        own = {"io.modelcontextprotocol/serverInfo": server}
+        found["_meta"] = {**found.get("_meta", {}), **own}
         return found
 
     def _status(self, request: Request, outcome: Outcome) -> int:
