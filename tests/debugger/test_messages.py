@@ -1,7 +1,7 @@
 """Messages arrive as they were sent, however they are cut; others are refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolserver.debugger.messages import (
@@ -47,12 +47,14 @@ def fed(reader, data, cut):
     return found
 
 
+@settings(max_examples=30)
 @given(st.lists(asked), st.integers(1, 20))
 def test_what_clients_say(messages, cut):
     data = b"".join(map(line, messages))
     assert fed(server_reader(MAX_LINE), data, cut) == messages
 
 
+@settings(max_examples=30)
 @given(st.lists(told), st.integers(1, 20))
 def test_what_servers_say(messages, cut):
     data = b"".join(map(line, messages))

@@ -98,8 +98,8 @@ class Attachment:
             Detached: The session has ended.
             KeyboardInterrupt: It does not end by that, and a second one came.
         """
-        self._send(Run(source, as_json))
         try:
+            self._send(Run(source, as_json))
             return self._wait(Done)
         except KeyboardInterrupt:
             self._send(Interrupt())

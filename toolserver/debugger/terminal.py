@@ -30,7 +30,8 @@ class Terminal:
     """
 
     def __init__(self) -> None:
-        self._is_typing = False
+        # What stands before what is being typed; empty while nobody types.
+        self._prompt = ""
         self._is_shown = sys.stdin.isatty()
         self._words: list[str] = []
         self._attachment: Attachment | None = None
@@ -41,14 +42,11 @@ class Terminal:
         Args:
             text: The text.
         """
-        if self._is_typing and self._is_shown:
-            sys.stdout.write(f"\r\033[K{text}")
-            sys.stdout.flush()
-            # The prompt that was overwritten, and what had been typed behind it.
-            readline.redisplay()
-        else:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+        if self._prompt and self._is_shown:
+            # The line below is as the library believes that it still stands there.
+            text = f"\r\033[K{text}{self._prompt}{readline.get_line_buffer()}"
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def run(self, attachment: Attachment) -> None:
         """Read, run and show, until the input or the session ends.
@@ -117,11 +115,11 @@ class Terminal:
                 return ""
 
     def _read_line(self, prompt: str) -> str:
-        self._is_typing = True
+        self._prompt = prompt
         try:
             return input(prompt if self._is_shown else "")
         finally:
-            self._is_typing = False
+            self._prompt = ""
 
     def _complete(self, text: str, state: int) -> str | None:
         if state == 0:
