@@ -41,10 +41,14 @@ async def main(url: str, issuer: str) -> dict:
     ):
         tools = [tool.name for tool in (await client.list_tools()).tools]
         called = await client.call_tool("shop.orders.who", {})
+        first = storage.tokens.scope
+        # For this one the token does not suffice.
+        robbed = await client.call_tool("bank.rob", {})
     return {
         "tools": tools,
         "who": called.structured_content["result"],
-        "scope": storage.tokens.scope,
+        "robbed": robbed.content[0].text,
+        "scopes": [first, storage.tokens.scope],
     }
 
 

@@ -108,7 +108,9 @@ class AuthorityPage(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         asked = {name: values[0] for name, values in parse_qs(body).items()}
         self.server.granted.append(asked)
-        scope = asked.get("scope", "")
+        # At first nobody gets more than this.
+        is_first = len(self.server.granted) == 1
+        scope = "tools:shop" if is_first else asked.get("scope", "")
         self.say(
             {
                 "access_token": self.server.token(asked["resource"], scope),
@@ -280,9 +282,32 @@ def test_the_official_sdk_gets_a_token_by_itself(server, authority, monkeypatch)
     assert process.returncode == 0, error
     told = json.loads(out)
     assert told["who"] == ["agent", "JWT"]
-    assert set(told["tools"]) == {"bank.rob", "bank.sign", "shop.orders.who"}
-    assert told["scope"] == "tools:shop tools:bank"
-    assert [asked["resource"] for asked in authority.granted] == [url]
+    assert told["tools"] == ["shop.orders.who"]
+    assert told["robbed"] == "rich"
+    assert told["scopes"][0] == "tools:shop"
+    assert set(told["scopes"][1].split()) == {"tools:shop", "tools:bank"}
+    assert [asked["resource"] for asked in authority.granted] == [url, url]
+
+
+def test_who_needs_another_scope_is_told_which(server, authority):
+    token = authority.token("shop", "tools:shop")
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "Authorization": f"Bearer {token}",
+    }
+    body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call"}
+    body["params"] = {"name": "bank_rob", "arguments": {}}
+    url = server.url("/mcp")
+    refused = requests.post(url, json=body, headers=headers, timeout=20)
+    assert refused.status_code == 403
+    assert extract_scope_from_www_auth(as_seen(refused)) == "tools:bank"
+    assert metadata_of(refused) == server.url(WELL_KNOWN + "/mcp")
+    told = refused.json()
+    assert told["id"] == 7
+    assert told["result"]["isError"]
+    # With others the answer is as it is.
+    answer = requests.post(url, json=[body], headers=headers, timeout=20)
+    assert answer.status_code != 403
 
 
 def test_behind_a_proxy_the_public_address_counts(tmp_path):

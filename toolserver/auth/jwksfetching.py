@@ -110,7 +110,7 @@ class FetchedKeys:
         except (OSError, HTTPError, ValueError) as error:
             # What is wrong for hours is told once.
             if str(error) != self._failure:
-                log.error("keys of %s: %s; those before hold", self._url, error)
+                log.error("keys of %s cannot be fetched: %s", self._url, error)
             self._failure = str(error)
         else:
             self._failure = ""

@@ -21,6 +21,7 @@ from toolserver.calls import Call, Outcome
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.describe.agentcontent import failure, result_of
 from toolserver.errors import (
+    Forbidden,
     InternalError,
     InvalidParams,
     InvalidRequest,
@@ -161,6 +162,11 @@ class MCP:
         (answer,) = answers
         status = self._status(request, outcomes[0])
         response = Response(answer, status=status, content_type=self.content_type)
+        scope = _wanted_scope(outcomes[0].error)
+        if scope:
+            # By this status clients know that another token would do.
+            response.status = Forbidden.status
+            response.headers.append(("WWW-Authenticate", scope))
         if outcomes[0].call.id and outcomes[0].call.id[1] == "initialize":
             # Nothing is kept under it: it tells requests of one client from those of
             # others, for when it cancels one.
@@ -321,6 +327,12 @@ def _names_version(message: Any) -> bool:
     params = message.get("params") if type(message) is dict else None
     meta = params.get("_meta") if type(params) is dict else None
     return type(meta) is dict and "io.modelcontextprotocol/protocolVersion" in meta
+
+
+def _wanted_scope(error: ToolserverError | None) -> str:
+    """The challenge of who has to ask for a token of more scope; empty for none."""
+    challenge = error.challenge if isinstance(error, Forbidden) else ""
+    return challenge if "scope=" in challenge else ""
 
 
 def _invalid(text: str) -> Call:
