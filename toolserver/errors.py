@@ -34,11 +34,14 @@ __all__ = [
     "JobLost",
     "JobNotStored",
     "JobUnknown",
+    "KeyInUse",
+    "KeyReused",
     "MethodNotFound",
     "NotFound",
     "NotModified",
     "NotOffered",
     "Obsolete",
+    "OutcomeUnknown",
     "Overload",
     "ParseError",
     "Redirect",
@@ -300,6 +303,25 @@ class JobLost(ApplicationError):
 
 class JobNotStored(Overload):
     """The job could not be stored: it was not accepted, and nothing of it is kept."""
+
+
+class KeyInUse(Conflict):
+    """The first request with the same idempotency key is still running."""
+
+    code = -32060
+
+
+class OutcomeUnknown(Conflict):
+    """The request was made before, and there is no answer that could be given again."""
+
+    code = -32061
+
+
+class KeyReused(ApplicationError):
+    """The idempotency key came with another request before."""
+
+    code = -32062
+    status = 422
 
 
 class RequireBroken(ToolserverError):

@@ -483,6 +483,25 @@ class JobSettings(_Section, frozen=True):
         int,
         _doc("How often a job is begun whose process dies, before it is lost.", ge=1),
     ] = 5
+    idempotency_lifetime: Annotated[
+        float,
+        _doc("Time for which the answer to a request with a key is kept.", ge=1),
+    ] = 86_400.0
+    idempotency_answer: Annotated[
+        int, _doc("Size of an answer that is kept at most.", ge=0)
+    ] = 1024 * 1024
+    idempotency_keys: Annotated[
+        int, _doc("Keys that are kept; past it the oldest are forgotten.", ge=1)
+    ] = 1_000_000
+    idempotency_size: Annotated[
+        int, _doc("Size of all answers that are kept, likewise.", ge=0)
+    ] = 1024 * 1024 * 1024
+    idempotency_caller_keys: Annotated[
+        int, _doc("Keys of one caller that are kept, likewise.", ge=1)
+    ] = 10_000
+    idempotency_caller_size: Annotated[
+        int, _doc("Size of the answers of one caller that are kept, likewise.", ge=0)
+    ] = 64 * 1024 * 1024
 
 
 class DebuggerSettings(_Section, frozen=True):
