@@ -126,6 +126,15 @@ def test_failing_and_threaded_calls_are_watched_too(client, server):
     assert "shop.order #1 raised RequireBroken" in client.text
 
 
+def test_swapped_code_prints_to_the_session_from_calls_and_threads(client, server):
+    client("def greet(self, name):\n    print('greets', name); return ''\n")
+    client("def computes(self):\n    print('computes'); return 'printed'\n")
+    client("swap('shop.greet', greet); swap('shop.computes', computes)")
+    greet(server)
+    assert server.http.get("/shop/computes").text == "printed"
+    until(lambda: client.text == "greets Ann\ncomputes\n")
+
+
 def test_a_method_is_swapped_while_it_is_watched(client, server):
     original = server.worker.registry.target("shop.greet").function
     client('t = trace("shop.greet")')

@@ -154,7 +154,11 @@ class Changes:
         target.function = function
         if changed.swapped is None and not changed.traces:
             self._changed.pop(target, None)
-        # Who keeps what leads to methods, such as spawned jobs, looks again.
+        # Who keeps what leads to methods, such as spawned jobs, looks again. Some have
+        # to wait for that, which the hub cannot.
+        gevent.spawn(self._tell_swapped)
+
+    def _tell_swapped(self) -> None:
         for forget in self._registry.on_swap:
             forget()
 

@@ -17,6 +17,7 @@ from greenlet import getcurrent, greenlet
 from toolserver.contexts import Context, bind
 from toolserver.debugger.messages import MAX_LINE, Done
 from toolserver.errors import ApplicationError
+from toolserver.nativethreads import in_native_thread
 from toolserver.plain import to_plain
 from toolserver.turns import Turns
 
@@ -37,12 +38,18 @@ class Evaluation:
     Args:
         context: The context in which it runs.
         tell: Hands on what is printed; may wait.
+        tell_soon: The same for who must not wait: calls that run injected code.
 
     Attributes:
         names: The names.
     """
 
-    def __init__(self, context: Context, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        tell: Callable[[str], None],
+        tell_soon: Callable[[str], None],
+    ) -> None:
         self.names: dict[str, Any] = {
             "__name__": "__debugger__",
             "__builtins__": builtins,
@@ -50,6 +57,8 @@ class Evaluation:
         }
         self._context = context
         self._tell = tell
+        self._tell_soon = tell_soon
+        self._loop = gevent.get_hub().loop
         self._file = f"<debugger {next(_numbers)}"
         self._pieces = itertools.count(1)
         self._sources: list[str] = []
@@ -103,7 +112,7 @@ class Evaluation:
             if running is not None and self._running is running:
                 running.throw(KeyboardInterrupt())
 
-        gevent.get_hub().loop.run_callback(interrupt)
+        self._loop.run_callback(interrupt)
 
     def close(self) -> None:
         """Take note that the session ends: what is printed goes nowhere from now on."""
@@ -155,6 +164,12 @@ class Evaluation:
             builtins.print(*values, sep=sep, end=end, **options)
             return
         text = _clean(sep.join(map(str, values)) + end)
+        if in_native_thread():
+            self._loop.run_callback_threadsafe(self._tell_soon, text)
+            return
+        if getcurrent() is not self._running:
+            self._tell_soon(text)
+            return
         left = _MOST_PRINTED - self._printed
         self._printed += len(text)
         if left > 0:
@@ -162,8 +177,7 @@ class Evaluation:
                 text = f"{text[:left]}...\n(more than {_MOST_PRINTED} characters)\n"
             self._tell(text)
         # Who prints without end must not have the server for himself.
-        if getcurrent() is self._running:
-            self._turns.offer()
+        self._turns.offer()
 
 
 def _describe(error: BaseException) -> str:

@@ -76,7 +76,9 @@ class Session:
         self._has_ended = Event()
         self._commands = Commands(server, changes, self._tell_soon)
         self._evaluation = Evaluation(
-            Context(services=server.services), lambda text: self._send(Output(text))
+            Context(services=server.services),
+            lambda text: self._send(Output(text)),
+            self._tell_soon,
         )
         self._evaluation.names.update(self._commands.names())
 
