@@ -11,7 +11,7 @@ import msgspec
 
 from toolserver.hints import is_named_tuple
 
-__all__ = ["Member", "members_of"]
+__all__ = ["Member", "members_of", "tag_of"]
 
 
 class Member(NamedTuple):
@@ -92,6 +92,24 @@ def members_of(hint: Any) -> tuple[Member, ...]:
         Member(name, member, _is_required(record, name, member))
         for name, member in hints.items()
     )
+
+
+def tag_of(hint: Any) -> tuple[str, str | int] | None:
+    """The member that tells a struct from others, and its value.
+
+    Args:
+        hint: A record, or a generic one with its parameters.
+
+    Returns:
+        Name and value; None where there is no such member.
+    """
+    record = typing.get_origin(hint) or hint
+    if not issubclass(record, msgspec.Struct):
+        return None
+    config = record.__struct_config__
+    if config.array_like or config.tag is None or config.tag_field is None:
+        return None
+    return config.tag_field, config.tag
 
 
 def _is_required(record: Any, name: str, member: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import gzip
 import io
 import math
@@ -28,6 +29,11 @@ from toolserver import (
 from toolserver.errors import ApplicationError, NotFound, NotModified
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+class Flag(enum.StrEnum):
+    ON = "on"
+    OFF = ""
 
 
 @register("results")
@@ -65,6 +71,9 @@ class Results(StandardTool):
         os.write(write, b"from a pipe")
         os.close(write)
         return os.fdopen(read, "rb")
+
+    def flag(self, name: str) -> Flag:
+        return Flag[name]
 
     # streams
 
@@ -370,3 +379,14 @@ def test_a_verb_that_is_not_answered_is_a_problem(server):
     answer = server.http.put("/results/typed")
     assert (answer.status_code, answer.json()["status"]) == (405, 405)
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+@pytest.mark.parametrize("name", ["ON", "OFF"])
+def test_members_of_enumerations_of_text_are_told_as_text(server, name):
+    path = f"/results/flag?name={name}"
+    answer = server.http.get(path, headers={"Accept": "application/json"})
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json() == Flag[name].value
+    answer = server.http.get(path, headers={"Accept": "*/*"})
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.text == Flag[name].value

@@ -16,6 +16,7 @@ from toolserver.describe.names import choice_names, enumerated, members, xml_nam
 from toolserver.errors import ApplicationError
 from toolserver.protocols.soap_scalars import BY_CLASS, TEXTS
 from toolserver.protocols.xmltext import escape
+from toolserver.recordmembers import tag_of
 from toolserver.types import Kind, Type
 
 __all__ = ["Writer", "Writers"]
@@ -25,6 +26,8 @@ Add = Callable[[str], None]
 Writer = Callable[[Any, Add], None]
 
 _MISSING: Any = object()
+#: How little a record looks like the struct that its tag says it is not.
+_OTHER = 1_000_000
 
 
 class Writers:
@@ -152,6 +155,11 @@ def _misfit(choice: Type, value: Any) -> int:
     """How little a choice of a union looks like a value; 0 for the best."""
     if choice.kind is Kind.RECORD and isinstance(value, dict):
         names = {field.name for field in members(choice)}
+        tag = tag_of(choice.bare)
+        if tag is not None and tag[0] in value:
+            if value[tag[0]] != tag[1]:
+                return _OTHER
+            names.add(tag[0])
         return len(names.symmetric_difference(value))
     texts = TEXTS.get(choice.kind)
     if texts is not None:

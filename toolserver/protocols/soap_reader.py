@@ -30,6 +30,7 @@ from toolserver.protocols.soap_untyped import (
     read_any,
     read_map,
 )
+from toolserver.recordmembers import tag_of
 from toolserver.types import Field, Kind, Type
 
 __all__ = ["Readers"]
@@ -89,9 +90,12 @@ class Readers:
         fields: dict[str, Reader] = {}
         absent: list[str] = []
 
+        tag = tag_of(type_.bare)
+        tagged = {} if tag is None else {tag[0]: tag[1]}
+
         def read(element: Element) -> Any:
             if not len(element):
-                return _read_empty(element, {})
+                return _read_empty(element, dict(tagged))
             found: dict[str, Any] = {}
             # A map is what PHP makes of an array with names.
             for name, child in pairs_of(element, "item" in fields):
@@ -102,7 +106,8 @@ class Readers:
                     found[name] = read_member(child)
             for name in absent:
                 found.setdefault(name, None)
-            return found
+            # A schema has no tags: there the name of the element tells the class.
+            return {**tagged, **found} if tagged else found
 
         # Before its members are looked at: they may be of the same type.
         self._records[type_.bare] = read
@@ -110,6 +115,11 @@ class Readers:
             fields[field.name] = self.reader(field.type)
             if _may_be_absent(field):
                 absent.append(field.name)
+        if tag is not None:
+            own = tag[1]
+            fields[tag[0]] = _scalar_reader(
+                lambda text: own if text == str(own) else text
+            )
         return read
 
     def _tuple_reader(self, type_: Type) -> Reader:
@@ -151,11 +161,12 @@ class Readers:
             (choice for choice in choices if choice[0].kind not in _CONTAINERS),
             key=lambda choice: choice[0].kind is Kind.STR,
         )
-        looks = [
-            (_look_of(choice), read)
-            for choice, read in choices
-            if choice.kind in _CONTAINERS
-        ]
+        # The items of a map look like those of a list, too.
+        containers = sorted(
+            (choice for choice in choices if choice[0].kind in _CONTAINERS),
+            key=lambda choice: choice[0].kind is not Kind.MAP,
+        )
+        looks = [(_look_of(choice), read) for choice, read in containers]
 
         def read(element: Element) -> Any:
             if is_nil(element):
@@ -199,6 +210,9 @@ def _look_of(type_: Type) -> Callable[[Element], bool]:
     if kind is Kind.RECORD:
         required = {field.name for field in type_.fields if field.required}
         required -= {field.name for field in type_.fields if field.type.nullable}
+        tag = tag_of(type_.bare)
+        if tag is not None:
+            return lambda element: _looks_tagged(element, required, tag)
         return lambda element: required.issubset(name for name, _ in pairs_of(element))
     if kind is Kind.TUPLE and not type_.variadic:
         names = {xml_name(field.name) for field in members(type_)}
@@ -207,6 +221,15 @@ def _look_of(type_: Type) -> Callable[[Element], bool]:
         is_array(element, type_of(element))
         or all(local_name(child.tag) == "item" for child in element)
     )
+
+
+def _looks_tagged(
+    element: Element, required: set[str], tag: tuple[str, str | int]
+) -> bool:
+    """Whether an element may be a struct with a tag, which need not be sent."""
+    found = dict(pairs_of(element))
+    told = found.get(tag[0])
+    return required.issubset(found) and (told is None or told.text == str(tag[1]))
 
 
 def _may_be_absent(field: Field) -> bool:

@@ -7,6 +7,7 @@ files as they are; everything else is JSON, or XML for who prefers it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ def render(request: Request, result: Any, *, content_type: str = "") -> Response
     if isinstance(result, Response):
         return result
     if isinstance(result, str):
+        if isinstance(result, Enum):
+            # Other subclasses of text are markup, which nothing else may become.
+            result = str(result.value)
         if type(result) is not str or content_type:
             return Response(result, content_type=with_charset(content_type))
         accept = request.headers.get("accept")
