@@ -18,7 +18,10 @@ from tests.processes.servers import server, wait_for
 SETTINGS = """
 [debugger]
 enabled = true
+address = "127.0.0.1:0"
+password_file = "config/password"
 """
+PASSWORD = "correct horse battery"
 
 
 #: Makes the terminal at standard input the one whose keys interrupt the process.
@@ -34,6 +37,10 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def running(tmp_path_factory):
     """A server of two workers, which all tests share."""
     home = tmp_path_factory.mktemp("home")
+    (home / "config").mkdir()
+    password = home / "config" / "password"
+    password.touch(mode=0o600)
+    password.write_text(PASSWORD)
     with server(home, workers=2, settings=SETTINGS) as found:
         yield found
 
@@ -237,7 +244,28 @@ def test_workers_that_are_replaced_are_reached_anew(running):
     )
 
 
+def test_over_tcp_by_the_password(running, tmp_path):
+    found = re.findall(r"debugger: listening on port (\d+) of 127", running.log)
+    address = f"127.0.0.1:{found[-1]}"
+    right, wrong = running.home / "config" / "password", tmp_path / "wrong"
+    wrong.write_text("incorrect horse battery")
+    words = ("debug", "--connect", address, "-c", "6 * 7", "--password-file")
+    assert running.tsctl(*words, str(right)).stdout == "42\n"
+    refused = running.tsctl(*words, str(wrong), check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == "Error: debugger: cannot attach: wrong password\n"
+    far = ("debug", "--connect", "192.0.2.1:1", "-c", "1")
+    refused = running.tsctl(*far, "--password-file", str(right), check=False)
+    assert "can be reached from other machines" in refused.stderr
+
+
 def test_the_server_has_to_run_with_the_debugger_on(running, tmp_path):
+    folder = running.home / "var" / "debug"
+    folder.rename(tmp_path / "away")
+    off = running.tsctl("debug", "-c", "1", check=False)
+    (tmp_path / "away").rename(folder)
+    assert off.returncode == 1
+    assert "debugger.enabled = true" in off.stderr
     missing = running.tsctl("--home", str(tmp_path), "debug", "-c", "1", check=False)
     assert missing.returncode == 3
     assert "not running" in missing.stderr
