@@ -19,6 +19,7 @@ __all__ = [
     "AlreadyDone",
     "ApplicationError",
     "CallCancelled",
+    "CallKilled",
     "CallTimeout",
     "Conflict",
     "DirectResponse",
@@ -251,6 +252,10 @@ class CallCancelled(ToolserverError):
 
     code = -32044
     status = 503
+
+
+class CallKilled(CallCancelled):
+    """The operator of the server has ended the call."""
 
 
 class Overload(ToolserverError):

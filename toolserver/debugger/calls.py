@@ -18,19 +18,20 @@ from typing import Any
 import gevent
 from greenlet import greenlet
 
-from toolserver.contexts import Context
+from toolserver.contexts import Context, request_id_text
 from toolserver.debugger.stacks import all_greenlets, frames_of, place_of
 from toolserver.dispatcher import Dispatcher
-from toolserver.errors import CallCancelled, ToolserverError
+from toolserver.errors import CallKilled
 from toolserver.http.exchange import Exchange
 from toolserver.jobs.records import JobState
 from toolserver.jobs.runner import Run
 from toolserver.jobs.scheduler import Scheduler
 from toolserver.jobs.spawning import SpawnedJob
+from toolserver.message import Request
 from toolserver.turns import Turns
 from toolserver.web.app import App
 
-__all__ = ["CallKilled", "RunningCall", "RunningCalls"]
+__all__ = ["RunningCall", "RunningCalls"]
 
 _INVOKE = Dispatcher.invoke.__code__
 _SPAWNED = SpawnedJob.serve.__code__
@@ -40,20 +41,14 @@ _MOST_JOBS = 1000
 _STEP_S = 0.01
 
 
-class CallKilled(ToolserverError):
-    """The operator has ended the call."""
-
-    code = CallCancelled.code
-    status = CallCancelled.status
-
-
 @dataclass(frozen=True)
 class RunningCall:
     """A call that runs, or a request without one.
 
     Attributes:
         id: Its number, for `kill`, `stack` and `locals_of`.
-        method: Full name of the method; of a request without a call its verb and path.
+        method: Full name of the method; of a request that makes no call, or whose
+            answer is being made piece by piece, its verb and path.
         inside: Full name of the innermost method that it calls through the call path,
             or empty.
         seconds: Since when its request or job runs; None where nobody knows.
@@ -86,7 +81,7 @@ class _Found:
         frames: Its stack, the innermost frame first.
         mark: What is the call's own as long as it runs, and no other's.
         contexts: The contexts of the calls inside each other, the innermost first; or
-            of the request.
+            that of the request alone.
         is_call: Whether there is a call, not only a request.
     """
 
@@ -114,7 +109,7 @@ class RunningCalls:
     def running(self) -> list[RunningCall]:
         """The calls that run, the longest first."""
         found: list[_Found] = []
-        began: dict[object, float] = {}
+        began: dict[str, float] = {}
         turns = Turns()
         for task in all_greenlets():
             frames = frames_of(task)
@@ -207,6 +202,7 @@ def _find(task: greenlet, frames: list[FrameType]) -> _Found | None:
     calls: list[Context] = []
     spawned: SpawnedJob | None = None
     asked: Context | None = None
+    request: Request | None = None
     for frame in frames:
         if frame.f_code is _INVOKE:
             # Before it has one it is not seen: it does not wait until then.
@@ -215,12 +211,18 @@ def _find(task: greenlet, frames: list[FrameType]) -> _Found | None:
             spawned = frame.f_locals["self"]
         elif frame.f_code is _ANSWER:
             asked = frame.f_locals.get("context")
+        elif frame.f_code is _EXCHANGE:
+            request = getattr(frame.f_locals["self"], "request", None)
     if spawned is not None and spawned.context is not None:
         return _Found(task, frames, spawned, [*calls, spawned.context], is_call=True)
     if calls:
         return _Found(task, frames, calls[-1], calls, is_call=True)
     if asked is not None:
         return _Found(task, frames, asked, [asked], is_call=False)
+    if request is not None:
+        id_ = request_id_text(request.notes.get("number", ""))
+        asked = Context(request=request, request_id=id_)
+        return _Found(task, frames, request, [asked], is_call=False)
     return None
 
 
@@ -232,26 +234,27 @@ def _runs(found: _Found) -> bool:
     return again is not None and again.mark is found.mark
 
 
-def _requests(frames: Iterable[FrameType]) -> Iterator[tuple[object, float]]:
-    """By the number of the request in a stack: since when it runs, by the clock."""
+def _requests(frames: Iterable[FrameType]) -> Iterator[tuple[str, float]]:
+    """By the id of the request in a stack: since when it runs, by `time.monotonic`."""
     for frame in frames:
         if frame.f_code is _EXCHANGE:
             begin = frame.f_locals.get("begin")
-            if begin:
+            request = getattr(frame.f_locals["self"], "request", None)
+            if begin and request is not None:
                 apart = time.monotonic() - time.perf_counter()
-                notes = frame.f_locals["self"].request.notes
-                yield notes.get("number"), begin + apart
+                number = request.notes.get("number", "")
+                yield request_id_text(number), begin + apart
 
 
 def _describe(
     number: int,
     found: _Found,
-    began: Mapping[object, float],
+    began: Mapping[str, float],
     jobs: Mapping[str, float],
 ) -> RunningCall:
     outer, inner = found.contexts[-1], found.contexts[0]
     now = time.monotonic()
-    since = began.get(outer.number) if outer.job is None else jobs.get(outer.job.id)
+    since = began.get(outer.request_id) if outer.job is None else jobs.get(outer.job.id)
     deadline = inner.deadline
     return RunningCall(
         id=number,

@@ -1,4 +1,4 @@
-"""Other code in the place of a method's, and calls that are watched: both end.
+"""Swaps the code of methods and watches their calls, until that is undone.
 
 The function of a method's `Target` is replaced, which the call path reads at each call:
 calls that run go on as they began, and a method that nobody has changed costs nothing.

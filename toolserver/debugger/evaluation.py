@@ -157,12 +157,17 @@ class Evaluation:
         return text
 
     def _print(
-        self, *values: Any, sep: str = " ", end: str = "\n", **options: Any
+        self,
+        *values: Any,
+        sep: str | None = " ",
+        end: str | None = "\n",
+        **options: Any,
     ) -> None:
         """Print to this session; with `file`, as usual."""
         if options.get("file") is not None or self._is_closed:
             builtins.print(*values, sep=sep, end=end, **options)
             return
+        sep, end = " " if sep is None else sep, "\n" if end is None else end
         text = _clean(sep.join(map(str, values)) + end)
         if in_native_thread():
             self._loop.run_callback_threadsafe(self._tell_soon, text)

@@ -294,6 +294,8 @@ class Debugger:
         self, sock: socket.socket, reader: LineReader[ClientMessage]
     ) -> _Admitted:
         host, port, *_ = sock.getpeername()
+        # What is told is short, and somebody waits for it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         challenge = secrets.token_hex(32)
         sock.sendall(line(Hello(challenge)))
         messages: list[ClientMessage] = []

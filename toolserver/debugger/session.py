@@ -41,6 +41,8 @@ log = logging.getLogger("toolserver.debugger")
 _READ_SIZE = 65536
 #: Messages that wait for the client, and requests of it that wait.
 _UNSENT, _UNDONE = 1000, 16
+#: Characters of what is completed.
+_LONGEST_TEXT = 1000
 #: Seconds that code gets to end when its client has gone, and how often it is told.
 _END_S, _TIMES_TOLD = 0.2, 10
 
@@ -129,13 +131,17 @@ class Session:
         self.end()
 
     def _work(self) -> None:
-        while True:
-            asked = self._undone.get()
-            if isinstance(asked, Complete):
-                names = self._evaluation.names
-                self._send(Words(complete(asked.text[-1000:], names)))
-            else:
-                self._send(self._run(asked))
+        try:
+            while True:
+                asked = self._undone.get()
+                if isinstance(asked, Complete):
+                    # Nobody types longer ones.
+                    text = asked.text[-_LONGEST_TEXT:]
+                    self._send(Words(complete(text, self._evaluation.names)))
+                else:
+                    self._send(self._run(asked))
+        finally:
+            self.end()
 
     def _run(self, asked: Run) -> Done:
         try:

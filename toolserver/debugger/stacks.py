@@ -36,14 +36,10 @@ __all__ = [
 #: Frames of a stack at most: endless recursion has thousands.
 _DEEPEST = 2000
 #: Where code waits that somebody else has called.
-_MACHINERY = tuple(
-    str(Path(folder))
-    for folder in (
-        *(sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")),
-        *(Path(gevent.__file__).parent, Path(toolserver.__file__).parent),
-    )
-)
-_PACKAGES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+_OURS = (str(Path(gevent.__file__).parent), str(Path(toolserver.__file__).parent))
+_LIBRARY = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+#: What is installed may lie below the standard library.
+_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 _IN_THREAD, _BESIDE = ThreadSlots.run.__code__, "ThreadSlots._work.<locals>.inside"
 _RESULT = Result.__init__.__code__
 _frozen: WeakSet[greenlet] = WeakSet()
@@ -137,15 +133,10 @@ def place_of(frames: Iterable[FrameType], file: str | None = None) -> str:
 
 
 def _is_machinery(frame: FrameType) -> bool:
-    name = frame.f_code.co_filename
-    return (
-        name.startswith("<frozen")
-        or (
-            name.startswith(_MACHINERY)
-            # The packages may be installed below the library itself.
-            and (name.startswith(_MACHINERY[2:]) or not name.startswith(_PACKAGES))
-        )
-    )
+    file = frame.f_code.co_filename
+    if file.startswith((*_OURS, "<frozen")):
+        return True
+    return file.startswith(_LIBRARY) and not file.startswith(_INSTALLED)
 
 
 def format_stack(frames: Iterable[FrameType]) -> str:

@@ -113,7 +113,8 @@ class CallStreams:
             try:
                 for item in _with_first(first, subscriber):
                     if isinstance(item, Outcome):
-                        if not isinstance(item.error, CallCancelled):
+                        # Who has cancelled it himself waits for no answer.
+                        if type(item.error) is not CallCancelled:
                             yield ServerEvent(_text(encode([item])), event="message")
                         return
                     if item is None:
