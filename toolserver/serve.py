@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reload", action="store_true", help="watch the files")
     parser.add_argument("--check", action="store_true", help="load all, then end")
     # How the processes of a server speak to each other.
-    for flag in ("--detached", "--first"):
+    for flag in ("--detached", "--first", "--activated"):
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
     descriptors = ("ready", "lock", "listen", "hub", "tally")
     for name in ("--worker", *(f"--{each}-fd" for each in descriptors)):

@@ -63,8 +63,7 @@ class Alone:
         if watching is not None:
             watching.kill()
         if process.stopping.is_set():
-            process.tell(phase="stopping")
-            process.close_listener()
+            process.begin_stop()
         worker.stop()
         log.info("stopped")
 

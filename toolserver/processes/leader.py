@@ -62,9 +62,7 @@ class Leader:
         try:
             self._lead()
         finally:
-            process.tell(phase="stopping")
-            # Who connects from now on is told so, and does not wait in vain.
-            process.close_listener()
+            process.begin_stop()
             supervisor.stop()
             log.info("stopped")
 

@@ -3,6 +3,8 @@
 It answers requests by itself or leads others. To load everything anew a process that
 answers by itself ends its work and executes itself anew, so that pid, lock and
 listening socket stay: who connects meanwhile waits a moment.
+
+A service manager that has started it hears how it is, and may have opened the port.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ from gevent.event import Event
 
 import toolserver
 from toolserver.configuration import Configuration
-from toolserver.daemon import check, server_command
+from toolserver.daemon import START_S, check, server_command
 from toolserver.errors import StartError
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.logs import Logs
 from toolserver.pidfile import PidFile, State, has_orphans, write_state
+from toolserver.processes.activation import take_activated
 from toolserver.processes.common import ServerProcess, log
+from toolserver.processes.notification import Notifier
 from toolserver.settings import ServerSettings
 from toolserver.switches import arguments
 
@@ -69,6 +73,9 @@ class MainProcess(ServerProcess):
         self._lock_fd: int | None = options.lock_fd
         self._listener: socket.socket | None = None
         self._unix: tuple[str, int] | None = None
+        # Whether the listening socket is the service manager's.
+        self._is_activated: bool = options.activated
+        self._notifier = Notifier(os.environ)
         self._state = State(os.getpid(), reloads=options.reloads)
         self.woken = Event()
         self.is_reload_asked = False
@@ -80,6 +87,10 @@ class MainProcess(ServerProcess):
         Raises:
             StartError: What keeps the server from starting.
         """
+        activated = take_activated(os.environ)
+        if activated is not None:
+            self._is_activated = True
+            self._listener = activated
         self.home.prepare()
         configuration = self.load()
         settings = configuration.settings.server
@@ -93,6 +104,18 @@ class MainProcess(ServerProcess):
             make_server(self, configuration).serve(logs)
         if self.is_anew and not self.stopping.is_set():
             self._execute_anew(lock)
+
+    def fail(self, message: str) -> int:
+        """Tell who started the process why it does not run.
+
+        Args:
+            message: Why.
+
+        Returns:
+            The exit code.
+        """
+        self._notifier.tell_status(f"failed: {message}")
+        return super().fail(message)
 
     @property
     def was_executed_anew(self) -> bool:
@@ -110,8 +133,14 @@ class MainProcess(ServerProcess):
             raise RuntimeError("the listening socket was closed")
         return self._listener
 
-    def close_listener(self) -> None:
-        """Close the port: who connects from now on is told so."""
+    def begin_stop(self) -> None:
+        """Tell others that the server ends, and close the port.
+
+        Who connects from now on is told so; where the service manager has opened the
+        port he waits for the next server.
+        """
+        self._notifier.tell_stopping()
+        self.tell(phase="stopping")
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -164,7 +193,8 @@ class MainProcess(ServerProcess):
         Raises:
             StartError: It cannot; says why.
         """
-        check(self.home, arguments(self.given))
+        words = [*arguments(self.given), *["--activated"] * self._is_activated]
+        check(self.home, words)
 
     def announce(
         self,
@@ -196,6 +226,7 @@ class MainProcess(ServerProcess):
         )
         write_state(self.home, self._state)
         log.info("serving on %s", url)
+        self._notifier.tell_ready(_serving(self._state))
         self.report(asdict(self._state))
         if not self.is_detached:
             print(self._state.announcement(), flush=True)
@@ -215,6 +246,7 @@ class MainProcess(ServerProcess):
         """Take note that everything is being loaded anew."""
         # Who asks from now on may have changed what has been read by then.
         self.is_reload_asked = False
+        self._notifier.tell_reloading()
         self.tell(phase="reloading")
 
     def tell_reloaded(self, error: str = "", **facts: object) -> None:
@@ -227,7 +259,12 @@ class MainProcess(ServerProcess):
         if error:
             log.error("not reloaded: %s; the old code goes on serving", error)
         reloads = self._state.reloads + 1
-        self.tell(phase="running", reloads=reloads, reload_error=error, **facts)
+        facts |= {"phase": "running", "reloads": reloads, "reload_error": error}
+        # First, as who waits for the new state may ask the service manager next.
+        state = replace(self._state, **facts)  # type: ignore[arg-type]  # as the state has them
+        told = f"not reloaded: {error}" if error else _serving(state)
+        self._notifier.tell_ready(told)
+        self.tell(**facts)
 
     def _is_daemon(self) -> bool:
         return self.is_detached or not sys.stdin.isatty()
@@ -238,10 +275,15 @@ class MainProcess(ServerProcess):
         Args:
             settings: The settings.
         """
-        return _fits(self.listener, settings)
+        return self._is_activated or _fits(self.listener, settings)
 
     def _take_port(self, settings: ServerSettings, may_be_left: bool) -> None:
+        if self._listener is not None:
+            return
         inherited = self.inherited_listener()
+        if self._is_activated:
+            self._listener = inherited
+            return
         if inherited is not None and not _fits(inherited, settings):
             inherited.close()
             inherited = None
@@ -265,16 +307,25 @@ class MainProcess(ServerProcess):
         reloads = self._state.reloads + 1 + self.is_reload_asked
         options = [*arguments(self.given), f"--reloads={reloads}"]
         options += ["--reload"] * self.watches_files + ["--detached"] * self.is_detached
+        options += ["--activated"] * self._is_activated
         options += [f"--lock-fd={descriptors[0]}", f"--listen-fd={descriptors[1]}"]
         command = server_command(self.home, options)
         # Until they are caught again they would end the process.
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
-        os.execv(command[0], command)  # noqa: S606  # our own interpreter
+        self._notifier.ask_for_time(START_S)
+        environment = {**os.environ, **self._notifier.environment}
+        os.execve(command[0], command, environment)  # noqa: S606  # our own interpreter
 
 
 #: Makes what serves, out of the process and its configuration.
 ServerClass = Callable[[MainProcess, Configuration], Serving]
+
+
+def _serving(state: State) -> str:
+    """How a server is that serves."""
+    workers = f", {len(state.workers)} workers" if state.workers else ""
+    return f"serving on {state.url}{workers}"
 
 
 def _fits(listener: socket.socket, settings: ServerSettings) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from toolserver.http.listeners import open_listener
 from toolserver.pidfile import find_server
 from toolserver.processes.common import ServerProcess
@@ -12,7 +14,15 @@ __all__ = ["TrialProcess"]
 
 
 class TrialProcess(ServerProcess):
-    """This process, which loads everything, but runs no hook and answers nothing."""
+    """This process, which loads everything, but runs no hook and answers nothing.
+
+    Args:
+        options: The arguments of the process.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self._is_activated: bool = options.activated
 
     def run(self) -> None:
         """Try it.
@@ -23,7 +33,8 @@ class TrialProcess(ServerProcess):
         self.home.prepare()
         configuration = self.load()
         make_worker(self, configuration).check()
-        self._check_port(configuration.settings.server)
+        if not self._is_activated:
+            self._check_port(configuration.settings.server)
 
     def _check_port(self, settings: ServerSettings) -> None:
         """Try whether the port can be had, unless the running server has it."""
