@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from toolserver import __version__
 from toolserver.builtin.agentfiles import AgentFiles
+from toolserver.builtin.agenttasks import AgentTasks, tasks_offered
 from toolserver.bus import Bus
 from toolserver.calls import Call
 from toolserver.describe.agentcatalog import AgentCatalog
@@ -30,6 +31,8 @@ from toolserver.describe.agentresources import (
     match_resource,
 )
 from toolserver.describe.agents import describe_agent_tool
+from toolserver.describe.agenttasks import EXTENSION as TASKS
+from toolserver.describe.agenttasks import may_be_task
 from toolserver.entries import Target
 from toolserver.errors import InvalidParams, NotFound
 from toolserver.jobs.progress import CANCEL_CALL
@@ -37,7 +40,6 @@ from toolserver.marks import expose, read_only
 from toolserver.media import Document, Media
 from toolserver.scopes import check_scope
 from toolserver.services import services
-from toolserver.tools import InternalTool
 from toolserver.visibility import shown
 
 __all__ = ["MCPSettings", "MCPTool"]
@@ -70,7 +72,7 @@ class MCPSettings:
     files: bool = True
 
 
-class MCPTool(InternalTool):
+class MCPTool(AgentTasks):
     """Describes tools, resources and prompts to agents."""
 
     settings = MCPSettings()
@@ -91,21 +93,27 @@ class MCPTool(InternalTool):
             The revision, what the server offers, and what it is.
         """
         known = protocol_version in HANDSHAKE
+        version = protocol_version if known else HANDSHAKE[-1]
+        offer = self._offer()
+        if version == HANDSHAKE[-1]:
+            offer["capabilities"]["tasks"] = tasks_offered()
         return {
-            "protocolVersion": protocol_version if known else HANDSHAKE[-1],
+            "protocolVersion": version,
             "serverInfo": {
                 "name": "toolserver",
                 "title": self.settings.title,
                 "version": __version__,
             },
-            **self._offer(),
+            **offer,
         }
 
     @expose
     @read_only
     def discover(self) -> dict[str, Any]:
         """Tell which revisions are spoken, and what the server offers."""
-        return {"supportedVersions": list(STATELESS), **self._offer()}
+        offer = self._offer()
+        offer["capabilities"]["extensions"] = {TASKS: {}}
+        return {"supportedVersions": list(STATELESS), **offer}
 
     @expose
     @read_only
@@ -125,12 +133,15 @@ class MCPTool(InternalTool):
 
     @expose
     @read_only
-    def list_tools(self, cursor: str = "", dotted: bool = True) -> dict[str, Any]:
+    def list_tools(
+        self, cursor: str = "", dotted: bool = True, tasks: bool = False
+    ) -> dict[str, Any]:
         """List the methods that the agent may call.
 
         Args:
             cursor: Where to go on, from the answer before.
             dotted: Whether names may have dots.
+            tasks: Whether the agent is told which may be called as tasks.
 
         Returns:
             A page of tools.
@@ -138,7 +149,11 @@ class MCPTool(InternalTool):
         catalog = self._catalog()
 
         def describe(target: Target) -> dict[str, Any]:
-            return describe_agent_tool(target, catalog.name_of(target, dotted=dotted))
+            name = catalog.name_of(target, dotted=dotted)
+            found = describe_agent_tool(target, name)
+            if tasks and may_be_task(target):
+                found["execution"] = {"taskSupport": "optional"}
+            return found
 
         return _page("tools", catalog.tools(), cursor, describe)
 

@@ -55,11 +55,12 @@ def result_of(target: Target | None, value: Any) -> dict[str, Any]:
     }
 
 
-def failure(error: ToolserverError) -> dict[str, Any]:
+def failure(error: ToolserverError, *, tells_data: bool = True) -> dict[str, Any]:
     """What became of a call that failed, for an agent to mend its arguments.
 
     Args:
         error: What the caller learns of it.
+        tells_data: Whether the facts that go with its message are told.
 
     Returns:
         A CallToolResult object.
@@ -69,16 +70,19 @@ def failure(error: ToolserverError) -> dict[str, Any]:
     """
     kind = type(error).__name__
     # A tool's own exception is told with its class already.
-    text = error.message if kind == "ToolFault" else f"{kind}: {error.message}"
     data: dict[str, Any] = {"type": kind}
-    if isinstance(error.data, Mapping):
+    message = error.message
+    if not tells_data:
+        message = message.encode("utf-8", "backslashreplace").decode()
+    elif isinstance(error.data, Mapping):
         data.update(to_plain(error.data))
     elif error.data is not None:
         data["detail"] = to_plain(error.data)
+    text = message if kind == "ToolFault" else f"{kind}: {message}"
     return {
         "content": [{"type": "text", "text": text}],
         "isError": True,
-        "_meta": {ERROR: {"code": error.code, "message": error.message, "data": data}},
+        "_meta": {ERROR: {"code": error.code, "message": message, "data": data}},
     }
 
 

@@ -141,12 +141,13 @@ def find_job(id: str) -> JobStatus:
     return found
 
 
-def await_end(id: str, seconds: float) -> JobStatus:
+def await_end(id: str, seconds: float, *, most: float = _LONGEST_WAIT) -> JobStatus:
     """Wait for the end of a job.
 
     Args:
         id: Its id.
-        seconds: How long to wait, a minute at most; in a batch nobody waits.
+        seconds: How long to wait; in a batch nobody waits.
+        most: How long to wait at most, whatever was asked; a minute by default.
 
     Returns:
         What is known of it when it has ended, the time is over, the caller has hung up
@@ -163,7 +164,7 @@ def await_end(id: str, seconds: float) -> JobStatus:
         return status
     offered = services()
     engine = _scheduler().engine
-    deadline = time.monotonic() + min(seconds, _LONGEST_WAIT)
+    deadline = time.monotonic() + min(seconds, most)
     waiting = offered.part(Subscribers).admit(context.request, offered.settings)
     with waiting, offered.part(JobWatch).watching(offered.part(Bus), id, waiting):
         while True:

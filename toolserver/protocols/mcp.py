@@ -20,6 +20,9 @@ from toolserver import __version__, strictjson
 from toolserver.calls import Call, Outcome
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.describe.agentcontent import failure, result_of
+from toolserver.describe.agenttasks import EXTENSION as TASKS
+from toolserver.describe.agenttasks import is_long, may_be_task
+from toolserver.entries import Target
 from toolserver.errors import (
     Forbidden,
     InternalError,
@@ -34,42 +37,18 @@ from toolserver.protocols.mcp_envelope import (
     HANDSHAKE,
     STATELESS,
     HeaderMismatch,
+    MissingCapability,
     UnsupportedVersion,
     check_stateless,
+    has_extension,
     is_stateless,
     version_of,
 )
+from toolserver.protocols.mcp_methods import CACHEABLE, kwargs_of, method_of
 from toolserver.settings import Limits
 
 __all__ = ["MCP"]
 
-#: The methods of both eras; what is called for them, and its arguments by the names
-#: that they have in the protocol.
-_COMMON: dict[str, tuple[str, dict[str, str]]] = {
-    "tools/list": ("list_tools", {"cursor": "cursor"}),
-    "resources/list": ("list_resources", {"cursor": "cursor"}),
-    "resources/templates/list": ("list_resource_templates", {"cursor": "cursor"}),
-    "resources/read": ("read_resource", {"uri": "uri"}),
-    "prompts/list": ("list_prompts", {"cursor": "cursor"}),
-    "prompts/get": ("get_prompt", {"name": "name", "arguments": "arguments"}),
-    "completion/complete": (
-        "complete",
-        {"ref": "ref", "argument": "argument", "context": "context"},
-    ),
-}
-_HANDSHAKE_ONLY: dict[str, tuple[str, dict[str, str]]] = {
-    "initialize": ("initialize", {"protocolVersion": "protocol_version"}),
-    "ping": ("ping", {}),
-}
-_STATELESS_ONLY: dict[str, tuple[str, dict[str, str]]] = {
-    "server/discover": ("discover", {})
-}
-#: Lists whose names may not have dots for clients of early revisions.
-_NAMING = ("tools/list", "prompts/list")
-#: Results that clients of stateless revisions may keep.
-_CACHEABLE = frozenset(
-    {*_COMMON, "server/discover"} - {"prompts/get", "completion/complete"}
-)
 #: For how long, milliseconds. Each caller sees what it may use.
 _TTL_MS = 60_000
 #: Errors that stateless revisions tell by HTTP, too.
@@ -78,9 +57,11 @@ _BAD_REQUESTS = (
     InvalidRequest,
     InvalidParams,
     HeaderMismatch,
+    MissingCapability,
     UnsupportedVersion,
 )
-_CALL = "tools/call"
+#: What is called, at once or as a task.
+_CALL, _TASK = "tools/call", "tools/call as a task"
 #: Where a request notes its revision, that it is a batch, and its progress token.
 _VERSION, _BATCH, _PROGRESS = "mcp.version", "mcp.batch", "mcp.progress"
 
@@ -125,10 +106,10 @@ class MCP:
         if _names_version(message):
             # It is judged by its envelope, whatever its headers say.
             request.notes[_VERSION] = STATELESS[-1]
-            return [self._read(request, message, stateless=True)]
+            return [self._read(request, message)]
         request.notes[_VERSION] = version = version_of(request)
         if type(message) is not list:
-            return [self._read(request, message, stateless=is_stateless(version))]
+            return [self._read(request, message)]
         # Batches came with revision 2025-03-26 and went with the next one.
         if version != "2025-03-26" or not message:
             raise InvalidRequest("batch: got an array, expected one message")
@@ -137,7 +118,7 @@ class MCP:
                 f"batch: got {len(message)} calls, expected at most {self._max_batch}"
             )
         request.notes[_BATCH] = True
-        return [self._read(request, each, stateless=False) for each in message]
+        return [self._read(request, each) for each in message]
 
     def encode(self, request: Request, outcomes: list[Outcome]) -> bytes | Response:
         """Write the answer to a message, or the answers to a batch.
@@ -199,7 +180,7 @@ class MCP:
         }
         return strictjson.encode(told).decode()
 
-    def _read(self, request: Request, message: Any, *, stateless: bool) -> Call:
+    def _read(self, request: Request, message: Any) -> Call:
         if type(message) is not dict:
             raise InvalidRequest("message: expected a JSON-RPC request")
         id_, name = message.get("id"), message.get("method")
@@ -220,13 +201,15 @@ class MCP:
         if type(params) is not dict:
             return Call("", id=(id_, name), error=_no_object("params"))
         try:
-            if stateless:
+            version = request.notes[_VERSION]
+            if is_stateless(version):
                 check_stateless(request, message)
             meta = params.get("_meta")
             if type(meta) is dict:
                 request.notes[_PROGRESS] = meta.get("progressToken")
-            dotted = request.notes[_VERSION] not in HANDSHAKE[:-1]
-            return self._call(name, id_, params, stateless, dotted)
+            if name == _CALL:
+                return self._call_tool(version, id_, params)
+            return self._call(version, name, id_, params)
         except ToolserverError as error:
             return Call("", id=(id_, name), error=error)
 
@@ -239,31 +222,20 @@ class MCP:
         # All others are taken, and tell nothing that would matter here.
         return Call("", notify=True, error=InvalidRequest("a notification"))
 
-    def _call(
-        self,
-        name: str,
-        id_: Any,
-        params: dict[str, Any],
-        stateless: bool,
-        dotted: bool,
-    ) -> Call:
-        if name == _CALL:
-            return self._call_tool(id_, params)
-        further = _STATELESS_ONLY if stateless else _HANDSHAKE_ONLY
-        found = _COMMON.get(name) or further.get(name)
+    def _call(self, version: str, name: str, id_: Any, params: dict[str, Any]) -> Call:
+        found = method_of(name, version)
         if found is None:
             raise MethodNotFound(f"no method {name!r:.70}")
+        if name.startswith("tasks/") and is_stateless(version):
+            _check_extension(params, TASKS)
         method, parameters = found
-        kwargs = {
-            parameter: params[key]
-            for key, parameter in parameters.items()
-            if key in params
-        }
-        if name in _NAMING:
-            kwargs["dotted"] = dotted
+        kwargs = kwargs_of(name, version)
+        for key, parameter in parameters.items():
+            if key in params:
+                kwargs[parameter] = params[key]
         return Call(f"{self._namespace}.{method}", kwargs=kwargs, id=(id_, name))
 
-    def _call_tool(self, id_: Any, params: dict[str, Any]) -> Call:
+    def _call_tool(self, version: str, id_: Any, params: dict[str, Any]) -> Call:
         name, arguments = params.get("name"), params.get("arguments")
         if type(name) is not str:
             raise InvalidParams("params.name: expected a string")
@@ -272,14 +244,20 @@ class MCP:
         target = self._catalog.find(name)
         if target is None:
             raise InvalidParams(f"unknown tool: {name!r:.130}")
+        if _becomes_task(target, version, params):
+            args = target.name, arguments or {}, is_stateless(version)
+            return Call(f"{self._namespace}.start_task", args, id=(id_, _TASK))
         return Call(target.name, kwargs=arguments or {}, id=(id_, _CALL))
 
     def _answer(self, request: Request, outcome: Outcome) -> bytes:
         id_, method = outcome.call.id or (None, "")
-        error = outcome.error
+        error, version = outcome.error, request.notes.get(_VERSION)
         try:
             if method == _CALL and outcome.call.error is None:
                 result = self._result(outcome)
+            elif method == _TASK and error is not None and version in STATELESS:
+                # Agents that are given tasks may be given results just as well.
+                result = failure(error)
             elif error is not None:
                 return _error(id_, error)
             else:
@@ -287,8 +265,8 @@ class MCP:
             return _message(id_, result=self._dressed(request, method, result))
         except ToolserverError as failed:
             # What JSON cannot carry; of an error, what goes with its message.
-            told = failed if error is None else type(failed)(error.message)
-            return _message(id_, result=self._dressed(request, method, failure(told)))
+            told = failure(failed if error is None else error, tells_data=False)
+            return _message(id_, result=self._dressed(request, method, told))
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None:
@@ -302,7 +280,7 @@ class MCP:
         if request.notes.get(_VERSION) in HANDSHAKE:
             return result
         found = {"resultType": "complete", **result}
-        if method in _CACHEABLE:
+        if method in CACHEABLE:
             found |= {"ttlMs": _TTL_MS, "cacheScope": "private"}
         server = {"name": "toolserver", "version": __version__}
         own = {"io.modelcontextprotocol/serverInfo": server}
@@ -333,6 +311,24 @@ def _wanted_scope(error: ToolserverError | None) -> str:
     """The challenge of who has to ask for a token of more scope; empty for none."""
     challenge = error.challenge if isinstance(error, Forbidden) else ""
     return challenge if "scope=" in challenge else ""
+
+
+def _becomes_task(target: Target, version: str, params: Mapping[str, Any]) -> bool:
+    """Whether a call is made as a task."""
+    if is_stateless(version):
+        return has_extension(params, TASKS) and is_long(target) and may_be_task(target)
+    if version != HANDSHAKE[-1] or params.get("task") is None:
+        return False
+    if type(params["task"]) is not dict:
+        raise _no_object("params.task")
+    if not may_be_task(target):
+        raise MethodNotFound(f"{target.name} cannot be called as a task")
+    return True
+
+
+def _check_extension(params: Mapping[str, Any], extension: str) -> None:
+    if not has_extension(params, extension):
+        raise MissingCapability({"extensions": {extension: {}}})
 
 
 def _invalid(text: str) -> Call:

@@ -23,8 +23,10 @@ __all__ = [
     "HANDSHAKE",
     "STATELESS",
     "HeaderMismatch",
+    "MissingCapability",
     "UnsupportedVersion",
     "check_stateless",
+    "has_extension",
     "is_stateless",
     "version_of",
 ]
@@ -39,7 +41,12 @@ _ASSUMED = "2025-03-26"
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 #: Which parameter of a method a proxy finds in the header ``Mcp-Name``.
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId"),
+}
 
 
 class HeaderMismatch(ToolserverError):
@@ -62,6 +69,21 @@ class UnsupportedVersion(ToolserverError):
     def __init__(self, requested: str) -> None:
         data = {"supported": list(STATELESS), "requested": requested}
         super().__init__("unsupported protocol version", data=data)
+
+
+class MissingCapability(ToolserverError):
+    """A request needs something of its client that the client has not declared.
+
+    Args:
+        required: The capabilities that it needs.
+    """
+
+    code: ClassVar[int] = -32021
+    status: ClassVar[int] = 400
+
+    def __init__(self, required: Mapping[str, Any]) -> None:
+        data = {"requiredCapabilities": dict(required)}
+        super().__init__("missing required client capability", data=data)
 
 
 def version_of(request: Request) -> str:
@@ -122,6 +144,19 @@ def check_stateless(request: Request, message: Mapping[str, Any]) -> None:
         raise HeaderMismatch(f"Mcp-Name: expected {name!r:.130}, as the body says")
     if version not in STATELESS:
         raise UnsupportedVersion(version[:64])
+
+
+def has_extension(params: Mapping[str, Any], extension: str) -> bool:
+    """Whether the client of a stateless request declares that it knows an extension.
+
+    Args:
+        params: The parameters of the request.
+        extension: The name of the extension.
+    """
+    meta = params.get("_meta")
+    found: Any = meta.get(_CAPABILITIES) if isinstance(meta, dict) else None
+    known = found.get("extensions") if isinstance(found, dict) else None
+    return isinstance(known, dict) and isinstance(known.get(extension), dict)
 
 
 def _decoded(value: str | None) -> str | None:
