@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from gevent.event import Event
 from gevent.monkey import get_original
@@ -41,6 +42,11 @@ class Shop(StandardTool):
         except Exception:
             self.gate.wait()
         return "after all"
+
+    def pieces(self) -> Iterator[str]:
+        yield "first "
+        self.gate.wait()
+        yield "last"
 
     @threaded
     def computes(self) -> str:

@@ -4,11 +4,12 @@ import inspect
 
 import gevent
 import pytest
+import requests
 
 from tests.debugger.conftest import until
 from tests.debugger.shop import Shop, Stock
 from toolserver.debugger.calls import RunningCalls
-from toolserver.errors import CallCancelled
+from toolserver.errors import ToolserverError
 
 
 @pytest.fixture
@@ -102,19 +103,37 @@ def test_a_call_that_is_killed_fails_and_is_undone(server, background, running):
     assert not running.calls.running()
 
 
-def test_the_caller_of_any_protocol_learns_of_it(server, running):
-    remote = server.remote("JSONRPC")
+@pytest.mark.parametrize("protocol", ["JSONRPC", "RPC2", "SOAP", "REST", "MCP"])
+def test_the_caller_of_any_protocol_learns_of_it(
+    server, running, protocol, monkeypatch
+):
+    # Agents are answered by a stream as soon as this is over.
+    monkeypatch.setattr("toolserver.web.callstreams._SOON", 0.01)
+    remote = server.remote(protocol)
 
     def fail():
-        with pytest.raises(CallCancelled) as caught:
+        with pytest.raises(ToolserverError) as caught:
             remote.call("shop.wait")
         return caught.value
 
     answer = gevent.spawn(fail)
     (call,) = running("shop.wait")
-    assert call.protocol == "JSONRPC"
+    assert call.protocol == protocol
     assert running.calls.kill(call, 10)
     assert "ended by the operator" in str(answer.get())
+
+
+def test_an_answer_that_is_made_piece_by_piece_is_seen_and_ended(server, running):
+    answer = server.http.get("/shop/pieces", stream=True)
+    assert answer.raw.read(6) == b"first "
+    (request,) = running("GET /shop/pieces")
+    assert "Shop.pieces" in request.at
+    assert request.seconds >= 0
+    assert request.request_id
+    assert running.calls.kill(request, 10)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        answer.content  # noqa: B018 - it is read by this
+    assert server.http.get("/shop/greet?name=Ann").text == "Hello Ann!"
 
 
 def test_a_call_that_does_not_let_itself_be_ended(server, background, running):

@@ -91,6 +91,11 @@ class _Found:
     contexts: list[Context]
     is_call: bool
 
+    @property
+    def request_id(self) -> str:
+        """The id of its request."""
+        return self.contexts[-1].request_id
+
 
 class RunningCalls:
     """Finds the calls that run in this process, and ends them.
@@ -117,6 +122,9 @@ class RunningCalls:
             found += filter(None, [_find(task, frames)])
             # Thousands of them take some time, in which others want theirs.
             turns.offer()
+        # Where another greenlet makes the call of a request, the call is what counts.
+        called = {each.request_id for each in found if each.is_call}
+        found = [e for e in found if e.is_call or e.request_id not in called]
         jobs = self._jobs() if any(c.job for f in found for c in f.contexts) else {}
         known, self._known = self._known, {}
         calls = []
@@ -254,7 +262,7 @@ def _describe(
 ) -> RunningCall:
     outer, inner = found.contexts[-1], found.contexts[0]
     now = time.monotonic()
-    since = began.get(outer.request_id) if outer.job is None else jobs.get(outer.job.id)
+    since = began.get(found.request_id) if outer.job is None else jobs.get(outer.job.id)
     deadline = inner.deadline
     return RunningCall(
         id=number,
@@ -264,7 +272,7 @@ def _describe(
         left=None if deadline is None else deadline - now,
         client=outer.client,
         protocol=outer.protocol,
-        request_id=outer.request_id,
+        request_id=found.request_id,
         job_id=outer.job_id,
         at=place_of(found.frames, _file_of(inner.tool)),
     )
