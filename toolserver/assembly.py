@@ -12,7 +12,9 @@ from toolserver.builtin.wsdl import WSDLTool
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.errors import StartError
 from toolserver.home import Home
+from toolserver.idempotency.keys import Keys, make_key_store
 from toolserver.jobs.rendering import Rendering
+from toolserver.jobs.scheduler import Scheduler
 from toolserver.protocols.base import RPCProtocol
 from toolserver.protocols.base import registered as codecs
 from toolserver.protocols.jsonrpc import JSONRPC
@@ -26,6 +28,7 @@ from toolserver.web.callstreams import CallStreams
 from toolserver.web.gateway import Gateway, configured
 from toolserver.web.gateway import registered as applications
 from toolserver.web.hosts import HostCheck
+from toolserver.web.keyedrequests import KeyedRequests
 from toolserver.web.origins import origin_of
 from toolserver.web.proxies import Proxies
 from toolserver.web.resourcemetadata import ResourceMetadata
@@ -83,6 +86,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
         *_picklerpc(settings, home, access),
         *codecs,
     ]
+    keyed = _keyed(services, home)
     public = settings.server.public_url
     rpc = RPC(
         dispatcher,
@@ -91,9 +95,10 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
         max_calls=settings.limits.batch,
         logs_calls=settings.log.rpc,
         streams=CallStreams(services),
+        keyed=keyed,
     )
     services.prefixes = rpc.prefixes
-    rest = REST(registry, dispatcher, settings=settings)
+    rest = REST(registry, dispatcher, settings=settings, keyed=keyed)
     services.part(Rendering).render = rest.answer_for
     static = settings.static
     resource = None
@@ -115,6 +120,19 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
     )
     modules = gateway.modules | {type(codec).__module__ for codec in codecs}
     return Assembly(app, rpc, gateway, frozenset(modules))
+
+
+def _keyed(services: Services, home: Home) -> KeyedRequests:
+    """What answers requests that may be sent again, with their keys."""
+    settings, scheduler = services.settings, services.part(Scheduler)
+    keys = Keys(make_key_store(settings.jobs, home), scheduler.clock.now, settings.jobs)
+    services.provide(Keys, keys)
+    return KeyedRequests(
+        keys,
+        services.dispatcher,
+        max_body=settings.limits.body,
+        max_answer=settings.jobs.idempotency_answer,
+    )
 
 
 def _mcp(services: Services) -> Iterator[RPCProtocol]:

@@ -21,6 +21,7 @@ __all__ = [
     "Parameters",
     "Token",
     "parse_dictionary",
+    "parse_item",
 ]
 
 
@@ -154,6 +155,25 @@ def parse_dictionary(text: str) -> dict[str, Item | InnerList]:
         else:
             members[key] = reader.item()
     return members
+
+
+def parse_item(text: str) -> Item:
+    """Read a single item; takes time in proportion to its length.
+
+    Args:
+        text: The value of the field.
+
+    Returns:
+        The item.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    reader = _Reader(text.strip(" "))
+    found = reader.item()
+    if not reader.is_at_end:
+        raise reader.error("its end")
+    return found
 
 
 class _Reader:

@@ -7,7 +7,7 @@ for no parameters, is accepted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolserver import strictjson
@@ -19,12 +19,15 @@ from toolserver.errors import (
     ToolserverError,
 )
 from toolserver.message import Request, Response
+from toolserver.protocols.jsonnumbers import essence_of, renumbered
 from toolserver.settings import Limits
 
 __all__ = ["JSONRPC"]
 
 #: Where a request notes that it is a batch: its answer is an array then.
 _BATCH = "jsonrpc.batch"
+#: How deep an answer may be nested, which was written here.
+_ANSWER_DEPTH = 1000
 
 
 class JSONRPC:
@@ -97,6 +100,19 @@ class JSONRPC:
         if not responses:
             return Response("", status=204)
         return b"[" + b",".join(responses) + b"]"
+
+    def essence(self, request: Request) -> bytes:
+        """What tells calls from others; see `toolserver.web.rpc.NumberedProtocol`."""
+        return essence_of(
+            strictjson.decode(
+                request.body, max_depth=self._max_depth, max_values=self._max_values
+            )
+        )
+
+    def renumber(self, body: bytes, calls: Sequence[Call]) -> bytes:
+        """Number an answer anew; see `toolserver.web.rpc.NumberedProtocol`."""
+        numbers = [call.id for call in calls if not call.notify]
+        return renumbered(body, numbers, max_depth=_ANSWER_DEPTH)
 
 
 def _read_call(message: Any) -> Call:

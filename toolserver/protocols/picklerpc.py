@@ -78,6 +78,8 @@ class PickleRPC:
     """
 
     prefix = "PYRPC"
+    #: Each body is sealed anew, so that none can be seen to be the same.
+    is_sealed = True
     content_type = "application/vnd.toolserver.pickle"
 
     def __init__(

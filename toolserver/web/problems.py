@@ -17,6 +17,7 @@ from toolserver.contexts import context
 from toolserver.errors import (
     CallTimeout,
     Forbidden,
+    KeyInUse,
     Overload,
     ToolFault,
     ToolserverError,
@@ -126,7 +127,7 @@ def error_fields(error: ToolserverError) -> list[tuple[str, str]]:
         headers.append(("WWW-Authenticate", error.challenge))
     elif isinstance(error, TooMany) and error.retry_after is not None:
         headers.append(("Retry-After", str(max(1, round(error.retry_after)))))
-    elif isinstance(error, (Overload, CallTimeout)):
+    elif isinstance(error, (Overload, CallTimeout, KeyInUse)):
         headers.append(("Retry-After", str(_RETRY_AFTER)))
     return headers
 

@@ -33,6 +33,7 @@ from toolserver.web.arguments import read_arguments
 from toolserver.web.background import run_in_background
 from toolserver.web.conditional import make_etag
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
+from toolserver.web.keyedrequests import FIELD, Attempt, KeyedRequests
 from toolserver.web.negotiation import add_vary, choose_media_type, compress_response
 from toolserver.web.origins import foreign_origin, origin_of
 from toolserver.web.preferences import Preferences, read_preferences
@@ -64,12 +65,19 @@ class REST:
         registry: The tools.
         dispatcher: The door for calls.
         settings: The settings of the server.
+        keyed: Answers requests that may be sent again; None where there are no such.
     """
 
     def __init__(
-        self, registry: Registry, dispatcher: Dispatcher, *, settings: Settings
+        self,
+        registry: Registry,
+        dispatcher: Dispatcher,
+        *,
+        settings: Settings,
+        keyed: KeyedRequests | None = None,
     ) -> None:
         self._dispatcher = dispatcher
+        self._keyed = keyed
         self._max_body = settings.limits.body
         self._debug = settings.server.debug
         public = settings.server.public_url
@@ -130,16 +138,39 @@ class REST:
         if route.rest:
             request = request.replace(rest=route.rest)
             context.request = request
+        key = None if endpoint.is_safe else request.headers.get(FIELD)
+        if key is None or self._keyed is None:
+            return self._answer_call(request, endpoint, context)
+        return self._keyed.answer(
+            request,
+            key,
+            [endpoint.target],
+            lambda whole, attempt: self._answer_call(whole, endpoint, context, attempt),
+        )
+
+    def _answer_call(
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        context: Context,
+        attempt: Attempt | None = None,
+    ) -> Response:
+        """Make the call that a request asks for, and answer with what becomes of it."""
         target = endpoint.target
         call = self._read_call(request, endpoint)
         prefer = request.headers.get("prefer")
+        called = target if attempt is None else attempt.noting(target)
         if prefer is None or endpoint.is_rest:
-            outcome = self._dispatcher.call(call, target)
+            outcome = self._dispatcher.call(call, called)
         else:
-            made = self._call_as_preferred(call, target, read_preferences(prefer))
+            made = self._call_as_preferred(
+                call, called, read_preferences(prefer), attempt
+            )
             if isinstance(made, Response):
                 return made
             outcome = made
+        if attempt is not None:
+            attempt.note_end(outcome)
         # Rendering is the tool's work, too, and so are the steps of a stream.
         with bind(context.nested(target.tool, target.spec.name)):
             return self._respond(request, endpoint, outcome)
@@ -205,7 +236,11 @@ class REST:
         return endpoints.get(verb) or next(iter(endpoints.values()), None)
 
     def _call_as_preferred(
-        self, call: Call, target: Target, preferences: Preferences
+        self,
+        call: Call,
+        target: Target,
+        preferences: Preferences,
+        attempt: Attempt | None,
     ) -> Outcome | Response:
         """Make a call as its caller likes: with somebody waiting for it, or not."""
         jobs = self._dispatcher.registry.of_class(JobsTool)
@@ -213,7 +248,10 @@ class REST:
             return self._dispatcher.call(call, target)
         try:
             prepared = self._dispatcher.prepare(call, target)
-            return run_in_background(prepared, preferences, jobs.path)
+            made = run_in_background(prepared, preferences, jobs.path)
+            if attempt is not None:
+                attempt.note_job()
+            return made
         except ToolserverError as error:
             return Outcome(call, error=error)
         except Signal as signal:

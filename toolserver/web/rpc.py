@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from toolserver.batches import claim_calls, in_turns
 from toolserver.calls import Call, Outcome
 from toolserver.cors import CORS
 from toolserver.dispatcher import Dispatcher
-from toolserver.errors import Forbidden, ToolserverError
+from toolserver.entries import Target
+from toolserver.errors import Forbidden, InvalidRequest, ToolserverError
 from toolserver.message import Request, Response
 from toolserver.protocols.base import RPCProtocol
 from toolserver.web.callstreams import CallStreams, StreamingProtocol
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
+from toolserver.web.keyedrequests import FIELD, Attempt, KeyedRequests
 from toolserver.web.origins import foreign_origin
 
 __all__ = ["RPC"]
@@ -29,6 +31,28 @@ _SHOWN = 1024
 _EVERYWHERE = ("system.", "rpc.")
 
 
+@runtime_checkable
+class NumberedProtocol(Protocol):
+    """What a protocol has whose calls carry numbers, other ones when sent again."""
+
+    def essence(self, request: Request) -> bytes:
+        """What of a body tells it from others: all but the numbers.
+
+        Args:
+            request: The request, which was decoded before.
+        """
+        ...
+
+    def renumber(self, body: bytes, calls: Sequence[Call]) -> bytes:
+        """Write the numbers of calls into an answer to the same calls.
+
+        Args:
+            body: The body of the answer.
+            calls: The calls.
+        """
+        ...
+
+
 class RPC:
     """Answers the requests of all RPC protocols.
 
@@ -39,6 +63,7 @@ class RPC:
         max_calls: How many calls one request may make.
         logs_calls: Whether each call and its outcome are logged.
         streams: Makes calls whose callers may hear of their progress.
+        keyed: Answers requests that may be sent again; None where there are no such.
     """
 
     def __init__(
@@ -50,6 +75,7 @@ class RPC:
         max_calls: int,
         logs_calls: bool = False,
         streams: CallStreams | None = None,
+        keyed: KeyedRequests | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._codecs = {
@@ -67,6 +93,7 @@ class RPC:
         self._max_calls = max_calls
         self._logs_calls = logs_calls
         self._streams = streams
+        self._keyed = keyed
         self._streaming = {
             prefix: codec
             for prefix, codec in self._codecs.items()
@@ -124,8 +151,11 @@ class RPC:
             for call in calls:
                 if not call.name.startswith(_EVERYWHERE):
                     call.name = f"{namespace}.{call.name}"
+        key = request.headers.get(FIELD)
         if origin is not None:
-            return self._answer_shared(codec, request, calls, origin)
+            return self._answer_shared(codec, request, calls, origin, key)
+        if key is not None:
+            return self._answer_keyed(codec, request, calls, key)
         if prefix in self._streaming and self._streams is not None and len(calls) == 1:
             streamed = self._streams.answer(
                 self._streaming[prefix],
@@ -164,8 +194,54 @@ class RPC:
             return []
         return [cors for cors in found if cors is not None and cors.allows(origin)]
 
+    def _answer_keyed(
+        self, codec: RPCProtocol, request: Request, calls: list[Call], key: str
+    ) -> Response:
+        """Make the calls of a request that may be sent again, or of its first one."""
+        if self._keyed is None or getattr(codec, "is_sealed", False):
+            raise InvalidRequest(f"{codec.prefix}: takes no idempotency keys")
+        targets = [self._find(call) for call in calls]
+        if all(target is not None and target.spec.is_read_only for target in targets):
+            return self._encode(codec, request, self._make(calls))
+
+        def make(whole: Request, attempt: Attempt) -> Response:
+            known = dict(zip(map(id, calls), targets, strict=True))
+
+            def make_one(call: Call) -> Outcome:
+                target = known[id(call)]
+                noting = None if target is None else attempt.noting(target)
+                outcome = self._maker(call, noting)
+                attempt.note_end(outcome)
+                return outcome
+
+            return self._encode(codec, whole, self._make(calls, make_one))
+
+        if not isinstance(codec, NumberedProtocol):
+            return self._keyed.answer(request, key, targets, make)
+        return self._keyed.answer(
+            request,
+            key,
+            targets,
+            make,
+            essence=codec.essence(request),
+            revise=lambda body: codec.renumber(body, calls),
+        )
+
+    def _find(self, call: Call) -> Target | None:
+        if call.error is not None:
+            return None
+        try:
+            return self._dispatcher.registry.target(call.name)
+        except Exception:  # it is told when the call is made, whatever a factory raised
+            return None
+
     def _answer_shared(
-        self, codec: RPCProtocol, request: Request, calls: list[Call], origin: str
+        self,
+        codec: RPCProtocol,
+        request: Request,
+        calls: list[Call],
+        origin: str,
+        key: str | None,
     ) -> Response:
         """Make calls for a page of another origin: all of them, or none."""
         sharing: list[CORS] = []
@@ -175,17 +251,22 @@ class RPC:
             if not found and call.error is None:
                 raise _not_shared()
             sharing += found
-        answer = self._encode(codec, request, self._make(calls))
+        if key is not None:
+            answer = self._answer_keyed(codec, request, calls, key)
+        else:
+            answer = self._encode(codec, request, self._make(calls))
         if not sharing:
             return answer
         return share(request, min(sharing, key=lambda cors: cors.credentials), answer)
 
     @property
-    def _maker(self) -> Callable[[Call], Outcome]:
+    def _maker(self) -> Callable[..., Outcome]:
         return self._log_call if self._logs_calls else self._dispatcher.call
 
-    def _make(self, calls: list[Call]) -> list[Outcome]:
-        make = self._maker
+    def _make(
+        self, calls: list[Call], make: Callable[[Call], Outcome] | None = None
+    ) -> list[Outcome]:
+        make = make or self._maker
         if len(calls) < 2:
             return [make(call) for call in calls]
         try:
@@ -212,8 +293,8 @@ class RPC:
             return answer
         return Response(answer, content_type=codec.content_type)
 
-    def _log_call(self, call: Call) -> Outcome:
-        outcome = self._dispatcher.call(call)
+    def _log_call(self, call: Call, target: Target | None = None) -> Outcome:
+        outcome = self._dispatcher.call(call, target)
         result = repr(outcome.value) if outcome.error is None else repr(outcome.error)
         arguments = [*map(repr, call.args), *_masked(call.kwargs)]
         log.info(
