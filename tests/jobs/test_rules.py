@@ -83,7 +83,7 @@ def test_what_was_missed_is_made_up_for_by_one_call(tmp_path):
         server.worker.jobs.hold()
         # As if the server were down: time passes, and nothing is run.
         server.worker.jobs.clock.advance(1800)
-        server.worker.jobs.runner.start()
+        server.worker.jobs.runner.resume()
         server.run_jobs()
         assert sorted(server.tool("clockwork").calls) == ["quarter", "tick"]
         assert waiting(server) == before
@@ -104,7 +104,7 @@ def test_calls_never_overlap_nor_pile_up(engine):
         assert waiting(server) == [
             *("clockwork._quarter", "clockwork.slow", "clockwork.tick")
         ]
-        jobs.runner.start()
+        jobs.runner.resume()
         server.run_jobs()
         assert first.status == "done"
         # By priority, not by arrival.

@@ -209,7 +209,7 @@ def test_a_key_that_is_gone_is_not_tried_again(server):
     made = brick.enqueue(1, brick.bake)
     factory.gone, factory.asked = True, 0
     factory.forget("a")
-    server.worker.jobs.runner.start()
+    server.worker.jobs.runner.resume()
     with pytest.raises(NotFound):
         made.result(5)
     assert made.status == "failed"

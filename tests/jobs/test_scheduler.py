@@ -291,7 +291,7 @@ def test_what_cannot_be_called_is_not_tried_again(server, press):
     later = reel.enqueue(0, reel.turn)
     factory.gone = True
     factory.forget("b")
-    server.worker.jobs.runner.start()
+    server.worker.jobs.runner.resume()
     with pytest.raises(NotFound):
         later.result(5)
 
@@ -350,7 +350,7 @@ def test_a_job_has_its_own_context(server, press):
     server.worker.jobs.hold()
     made = ann.call("press.ask_who")
     server.worker._access.load()
-    server.worker.jobs.runner.start()
+    server.worker.jobs.runner.resume()
     assert made.result(5)[1] == ["night shift", "readers"]
 
 
@@ -363,7 +363,7 @@ def test_the_job_of_a_client_that_has_gone_is_refused(server, press):
     assert answer.status_code == 200
     passwd.write_text("")
     server.worker._access.load()
-    server.worker.jobs.runner.start()
+    server.worker.jobs.runner.resume()
     with pytest.raises(Forbidden, match="no client 'ann' any more"):
         server.worker.jobs.outcomes.find(answer.json()).result(5)
 

@@ -194,8 +194,8 @@ class Runner:
             self._bus.subscribe(READY, self._ready_told),
             self._bus.subscribe(CANCEL, self._cancel_told),
         ]
-        self._claimer = gevent.spawn(self._claim)
-        self._greenlets = [self._claimer, gevent.spawn(self._look_after)]
+        self._greenlets = [gevent.spawn(self._look_after)]
+        self.resume()
 
     def wake(self) -> None:
         """Look at the store: some job may run now, or will sooner than was known."""
@@ -249,6 +249,11 @@ class Runner:
             gevent.spawn_later(_PROGRESS, self._write_progress)
         self._progress[job.id] = (fraction, text)
 
+    def resume(self) -> None:
+        """Begin jobs, also after `hold`."""
+        self._claimer = gevent.spawn(self._claim)
+        self._greenlets.append(self._claimer)
+
     def hold(self) -> None:
         """Begin no more jobs than those that are being claimed."""
         # It is not killed: nobody would know of what the store gives it just now.
@@ -264,7 +269,7 @@ class Runner:
         self.hold()
         for unsubscribe in self._unsubscribes:
             unsubscribe()
-        gevent.joinall(self._greenlets[:1], timeout=_CLAIMING)
+        gevent.joinall(self._greenlets[1:], timeout=_CLAIMING)
         if self._running:
             self._is_empty.clear()
             self._is_empty.wait(timeout)
