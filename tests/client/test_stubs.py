@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.client.protocols import OPEN
@@ -296,6 +296,11 @@ HARMLESS = (
 )
 
 
+@example(
+    "a",
+    [],
+    {"¼": {"kind": "record", "members": []}, "a²": {"kind": "any", "members": []}},
+)
 @given(
     st.text(max_size=10) | st.just("shop.orders"),
     st.lists(METHODS, max_size=3) | JSON,

@@ -54,6 +54,13 @@ def is_name(text: Any) -> bool:
     )
 
 
+def _word(text: str) -> str:
+    """A text with underscores for what cannot stand in a name."""
+    # Fractions and the like are digits to expressions, and none to Python.
+    parts = (part if f"_{part}".isidentifier() else " " for part in text)
+    return NO_WORD.sub("_", "".join(parts)).strip("_")
+
+
 class Names:
     """What is imported and defined, under names that are in nobody's way.
 
@@ -69,9 +76,7 @@ class Names:
         self._hidden = hidden
         self._taken: set[str] = set()
         self._imports: dict[tuple[str, str], str] = {}
-        self.types = {
-            name: self.local(NO_WORD.sub("_", name).strip("_")) for name in types
-        }
+        self.types = {name: self.local(_word(name)) for name in types}
 
     def local(self, name: str) -> str:
         """A name for the module that is no other's.
