@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 
 import gevent
 import pytest
@@ -19,6 +20,9 @@ from tests.debugger.shop import Shop
 from toolserver.debugger.client import attach_over_tcp, attach_to_socket
 from toolserver.debugger.places import folder_of, loopback_address, socket_of
 from toolserver.errors import StartError
+from toolserver.home import Home
+from toolserver.settings import DebuggerSettings, Settings
+from toolserver.worker import Worker
 
 PASSWORD = "correct horse battery"
 
@@ -132,9 +136,14 @@ def test_who_knows_the_password_attaches(guarded, address):
     assert ", 127.0.0.1 port " in audit_of(guarded)
 
 
-def test_a_wrong_password_is_refused_slowly_and_written_down(guarded, address):
-    with gevent.Timeout(20), pytest.raises(StartError, match="wrong password"):
+def test_a_wrong_password_is_refused_slowly_and_written_down(
+    guarded, address, monkeypatch
+):
+    monkeypatch.setattr("toolserver.debugger.listener._PENALTY_S", 0.2)
+    begin = time.monotonic()
+    with pytest.raises(StartError, match="wrong password"):
         attach_over_tcp(address, b"incorrect horse battery", print)
+    assert time.monotonic() - begin >= 0.2
     assert "refused: 127.0.0.1 port" in audit_of(guarded)
     # Nothing else was let through.
     assert "begins" not in audit_of(guarded)
@@ -239,6 +248,12 @@ def test_addresses_of_the_machine_itself():
         ({"address": "0.0.0.0:1", "password_file": "secret"}, 0o600, PASSWORD, "other"),
         ({"address": "127.0.0.1:0"}, 0o600, PASSWORD, "no debugger.password_file"),
         (
+            {"address": "127.0.0.1:65535", "password_file": "secret"},
+            0o600,
+            PASSWORD,
+            "port 65536, expected at most 65535",
+        ),
+        (
             {"address": "127.0.0.1:0", "password_file": "secret"},
             0o640,
             PASSWORD,
@@ -264,12 +279,9 @@ def test_a_server_that_would_be_open_does_not_start(
     secret = tmp_path / "secret"
     secret.write_text(password)
     secret.chmod(mode)
-    config = {"debugger": {"enabled": True, **settings}}
-    with (
-        pytest.raises(StartError, match=told),
-        toolserver.testing.serve(Shop, home=tmp_path, config=config),
-    ):
-        pass
+    made = Settings(debugger=DebuggerSettings(enabled=True, **settings))
+    with pytest.raises(StartError, match=told):
+        Worker(made, Home(tmp_path), tools=[], number=1).start()
 
 
 def test_too_many_strangers_do_not_keep_the_owner_out_for_long(guarded, address):

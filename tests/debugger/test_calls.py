@@ -1,5 +1,6 @@
 """Calls that run are seen from inside, and can be ended."""
 
+import gc
 import inspect
 
 import gevent
@@ -10,6 +11,7 @@ from tests.debugger.conftest import until
 from tests.debugger.shop import Shop, Stock
 from toolserver.debugger.calls import RunningCalls
 from toolserver.errors import ToolserverError
+from toolserver.processes import heap
 
 
 @pytest.fixture
@@ -134,6 +136,17 @@ def test_an_answer_that_is_made_piece_by_piece_is_seen_and_ended(server, running
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         answer.content  # noqa: B018 - it is read by this
     assert server.http.get("/shop/greet?name=Ann").text == "Hello Ann!"
+
+
+def test_calls_are_found_that_the_garbage_collector_passes_over(background, running):
+    background("/shop/wait")
+    running("shop.wait")
+    heap.keep()
+    try:
+        background("/shop/bounded")
+        running("shop.wait", "shop.bounded")
+    finally:
+        gc.unfreeze()
 
 
 def test_a_call_that_does_not_let_itself_be_ended(server, background, running):

@@ -9,7 +9,9 @@ import re
 import gevent
 import pytest
 
-from tests.debugger.conftest import until
+import toolserver.testing
+from tests.debugger.conftest import Client, until
+from tests.debugger.shop import Shop
 from toolserver.debugger.evaluation import Evaluation
 from toolserver.debugger.places import folder_of
 from toolserver.debugger.session import Session
@@ -80,6 +82,17 @@ def test_an_endless_printing_lets_others_go_on_and_is_interrupted(client, server
     assert printing.get().error.endswith("KeyboardInterrupt\n")
 
 
+def test_who_holds_up_the_server_is_told(tmp_path, caplog):
+    config = {"debugger": {"enabled": True}, "server": {"loop_block_warn": 0.1}}
+    with toolserver.testing.serve(Shop, home=tmp_path, config=config) as server:
+        client = Client(server.worker.home)
+        client("from tests.debugger.shop import native_sleep; native_sleep(0.3)")
+        until(lambda: "the loop was held up" in caplog.text)
+        client.attachment.close()
+    assert "by no call, at" in caplog.text
+    assert "<debugger " in caplog.text
+
+
 def test_leaving_ends_the_session(client, server):
     assert client.attachment.run("exit").is_last
     until(lambda: not server.worker._debugger._sessions)
@@ -99,7 +112,7 @@ def sessions_alive():
         "while True: print('w' * 10_000)",
         "while True:\n    try:\n        gevent.sleep(1)\n"
         "    except BaseException:\n        n = globals().get('n', 0) + 1\n"
-        "        if n > 2: break\n",
+        "        if n > 1: break\n",
         "t = trace('shop.greet'); t.wait()",
         "t = trace('shop.greet')",
     ],

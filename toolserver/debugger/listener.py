@@ -113,7 +113,13 @@ class Debugger:
         self._key = b""
         if settings.address:
             host, port = loopback_address(settings.address)
-            self._address = (host, port + worker if port else 0)
+            port += worker if port else 0
+            if port > 65535:
+                raise StartError(
+                    f"debugger.address: worker {worker} would have port {port}, "
+                    "expected at most 65535"
+                )
+            self._address = (host, port)
             if not settings.password_file:
                 raise StartError(
                     "debugger.address: there is no debugger.password_file; over TCP "
