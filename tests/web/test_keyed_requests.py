@@ -469,3 +469,22 @@ def test_answers_with_keys_are_the_same_for_all_codings(server):
 def test_a_body_too_large_to_be_compared_is_refused(server):
     answer = post(server, "/keyed/shop/size", data=b"x" * 200_000)
     assert answer.status_code == 413
+
+
+def test_a_call_that_ends_with_the_server_was_broken_off(tmp_path):
+    config = {"jobs": {"engine": "sqlite"}}
+    paths = ("/keyed/shop/wait", "/keyed/shop/wait_again")
+    with toolserver.testing.serve(Shop, home=tmp_path, config=config) as server:
+        for path in paths:
+            server.tool("keyed.shop").entered.clear()
+            gevent.spawn(_post_alone, server, path)
+            assert server.tool("keyed.shop").entered.wait(5)
+    with toolserver.testing.serve(Shop, home=tmp_path, config=config) as server:
+        server.tool("keyed.shop").gate.set()
+        once, again = (_post_alone(server, path) for path in paths)
+        assert "broken off" in once.json()["detail"]
+        assert again.json() == 1
+
+
+def _post_alone(server, path):
+    return requests.post(server.url(path), headers={"Idempotency-Key": f'"{path}"'})
