@@ -1,11 +1,13 @@
 """Requests made up from the OpenAPI document: nothing happens that it does not tell.
 
 They go to a real server, from schemathesis in a process of its own.
+``TOOLSERVER_LONG=1`` tries more of them.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ import toolserver.testing
 from tests.sample import Types
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+EXAMPLES = "50" if os.environ.get("TOOLSERVER_LONG") else "6"
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance"),
     *("response_headers_conformance", "response_schema_conformance"),
@@ -60,7 +63,7 @@ def test_the_greeting_example_does_what_its_document_says(server, tmp_path):
     document = without_default(described(server, "greeting"))
     done = fuzz(
         *(server, tmp_path, document),
-        *("--phases", "coverage,fuzzing", "--max-examples", "20"),
+        *("--phases", "coverage,fuzzing", "--max-examples", EXAMPLES),
     )
     assert done.returncode == 0, done.stdout[-10_000:]
 
