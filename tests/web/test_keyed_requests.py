@@ -1,5 +1,6 @@
 """Requests that are sent again: the field Idempotency-Key."""
 
+import json
 import string
 from collections.abc import Iterator
 
@@ -441,6 +442,53 @@ def test_a_refused_json_rpc_call_may_be_tried_again(server, shop):
     assert rpc(server, call()).json()["error"]["message"] == "closed"
     shop.is_full = False
     assert rpc(server, call()).json()["result"]["number"] == 1
+
+
+def agent(server, item="book", id=1, key=None, field=None, name="keyed.shop.place"):
+    """Call a tool as an agent does, with a key in the message or in a field."""
+    meta = {"progressToken": id}
+    if key is not None:
+        meta["toolserver/idempotencyKey"] = key
+    params = {"name": name, "arguments": {"item": item}, "_meta": meta}
+    message = {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}
+    headers = {
+        "MCP-Protocol-Version": "2025-11-25",
+        "Accept": "application/json, text/event-stream",
+        **({} if field is None else {"Idempotency-Key": field}),
+    }
+    return server.http.post("/MCP", json=message, headers=headers)
+
+
+@pytest.mark.parametrize("way", ["key", "field"])
+def test_calls_of_agents_are_made_once_whatever_their_numbers(server, shop, way):
+    first = agent(server, id=1, **{way: "k"}).json()
+    again = agent(server, id="two", **{way: "k"}).json()
+    assert (first.pop("id"), again.pop("id")) == (1, "two")
+    assert first == again
+    assert first["result"]["structuredContent"]["number"] == 1
+    assert shop.orders == ["book"]
+
+
+def test_agents_are_told_of_wrong_keys_where_they_sent_them(server, shop):
+    agent(server, key="k")
+    told = agent(server, item="pen", key="k")
+    assert told.status_code == 200
+    assert told.json()["result"]["isError"] is True
+    assert "expected the same" in told.json()["result"]["content"][0]["text"]
+    assert agent(server, item="pen", field="k").status_code == 422
+    for wrong in ("", "a b", "x" * 256, 5):
+        answer = agent(server, key=wrong).json()
+        assert "visible" in json.dumps(answer), wrong
+    assert shop.orders == ["book"]
+
+
+def test_agents_may_send_keys_with_what_changes_nothing(server, shop):
+    for id in range(2):
+        agent(server, key="k", id=id, name="keyed.shop.count")
+    answers = [
+        agent(server, key="k", id=id, name="no.such.method").json() for id in range(2)
+    ]
+    assert [answer["id"] for answer in answers] == [0, 1]
 
 
 def test_other_protocols_take_keys_too(server, shop):

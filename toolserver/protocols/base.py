@@ -13,7 +13,11 @@ from typing import Protocol, runtime_checkable
 from toolserver.calls import Call, Outcome
 from toolserver.message import Request, Response
 
-__all__ = ["RPCProtocol", "register_protocol", "registered"]
+__all__ = ["IDEMPOTENCY_KEY", "RPCProtocol", "register_protocol", "registered"]
+
+#: Where a codec notes the idempotency key that a message itself carries, as the field
+#: of that name would.
+IDEMPOTENCY_KEY = "idempotency.key"
 
 
 @runtime_checkable

@@ -14,6 +14,9 @@ from toolserver import strictjson
 
 __all__ = ["essence_of", "renumbered"]
 
+#: How deep an answer may be nested, which was written here.
+_MAX_DEPTH = 1000
+
 
 def essence_of(message: Any, *, has_meta: bool = False) -> bytes:
     """What tells calls from others, without their numbers.
@@ -30,20 +33,19 @@ def essence_of(message: Any, *, has_meta: bool = False) -> bytes:
     return json.dumps([type(message) is list, essence], sort_keys=True).encode()
 
 
-def renumbered(body: bytes, numbers: Sequence[Any], *, max_depth: int) -> bytes:
+def renumbered(body: bytes, numbers: Sequence[Any]) -> bytes:
     """Write other numbers into an answer.
 
     Args:
         body: The answer, as it was written once; it may be empty.
         numbers: Those of the calls that are answered, in their order.
-        max_depth: How deep the answer may be nested.
 
     Returns:
         The answer with these numbers.
     """
     if not body:
         return body
-    answer = strictjson.decode(body, max_depth=max_depth)
+    answer = strictjson.decode(body, max_depth=_MAX_DEPTH)
     answers = answer if type(answer) is list else [answer]
     if len(answers) != len(numbers):
         # One failure for all of them, which has no number.

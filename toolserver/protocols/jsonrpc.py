@@ -26,8 +26,6 @@ __all__ = ["JSONRPC"]
 
 #: Where a request notes that it is a batch: its answer is an array then.
 _BATCH = "jsonrpc.batch"
-#: How deep an answer may be nested, which was written here.
-_ANSWER_DEPTH = 1000
 
 
 class JSONRPC:
@@ -112,7 +110,7 @@ class JSONRPC:
     def renumber(self, body: bytes, calls: Sequence[Call]) -> bytes:
         """Number an answer anew; see `toolserver.web.rpc.NumberedProtocol`."""
         numbers = [call.id for call in calls if not call.notify]
-        return renumbered(body, numbers, max_depth=_ANSWER_DEPTH)
+        return renumbered(body, numbers)
 
 
 def _read_call(message: Any) -> Call:

@@ -13,7 +13,7 @@ Spec: https://modelcontextprotocol.io/specification/2026-07-28
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolserver import __version__, strictjson
@@ -33,6 +33,8 @@ from toolserver.errors import (
     ToolserverError,
 )
 from toolserver.message import Request, Response
+from toolserver.protocols.base import IDEMPOTENCY_KEY
+from toolserver.protocols.jsonnumbers import essence_of, renumbered
 from toolserver.protocols.mcp_envelope import (
     HANDSHAKE,
     STATELESS,
@@ -62,6 +64,8 @@ _BAD_REQUESTS = (
 )
 #: What is called, at once or as a task.
 _CALL, _TASK = "tools/call", "tools/call as a task"
+#: The member of ``_meta`` with the key of a call that may be sent again.
+_KEY = "toolserver/idempotencyKey"
 #: Where a request notes its revision, that it is a batch, and its progress token.
 _VERSION, _BATCH, _PROGRESS = "mcp.version", "mcp.batch", "mcp.progress"
 
@@ -180,6 +184,18 @@ class MCP:
         }
         return strictjson.encode(told).decode()
 
+    def essence(self, request: Request) -> bytes:
+        """What tells calls from others; see `toolserver.web.rpc.NumberedProtocol`."""
+        message = strictjson.decode(
+            request.body, max_depth=self._max_depth, max_values=self._max_values
+        )
+        return essence_of(message, has_meta=True)
+
+    def renumber(self, body: bytes, calls: Sequence[Call]) -> bytes:
+        """Number an answer anew; see `toolserver.web.rpc.NumberedProtocol`."""
+        numbers = [(call.id or (None,))[0] for call in calls if not call.notify]
+        return renumbered(body, numbers)
+
     def _read(self, request: Request, message: Any) -> Call:
         if type(message) is not dict:
             raise InvalidRequest("message: expected a JSON-RPC request")
@@ -207,6 +223,8 @@ class MCP:
             meta = params.get("_meta")
             if type(meta) is dict:
                 request.notes[_PROGRESS] = meta.get("progressToken")
+                if name == _CALL and _KEY in meta and _BATCH not in request.notes:
+                    request.notes[IDEMPOTENCY_KEY] = _key_field(meta[_KEY])
             if name == _CALL:
                 return self._call_tool(version, id_, params)
             return self._call(version, name, id_, params)
@@ -329,6 +347,14 @@ def _becomes_task(target: Target, version: str, params: Mapping[str, Any]) -> bo
 def _check_extension(params: Mapping[str, Any], extension: str) -> None:
     if not has_extension(params, extension):
         raise MissingCapability({"extensions": {extension: {}}})
+
+
+def _key_field(key: Any) -> str:
+    """An idempotency key as the HTTP field would carry it."""
+    if type(key) is not str or len(key) > 255:
+        raise InvalidParams(f"_meta.{_KEY}: expected 1 to 255 visible characters")
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _invalid(text: str) -> Call:

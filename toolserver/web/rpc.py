@@ -14,7 +14,7 @@ from toolserver.dispatcher import Dispatcher
 from toolserver.entries import Target
 from toolserver.errors import Forbidden, InvalidRequest, ToolserverError
 from toolserver.message import Request, Response
-from toolserver.protocols.base import RPCProtocol
+from toolserver.protocols.base import IDEMPOTENCY_KEY, RPCProtocol
 from toolserver.web.callstreams import CallStreams, StreamingProtocol
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 from toolserver.web.keyedrequests import FIELD, Attempt, KeyedRequests
@@ -152,6 +152,8 @@ class RPC:
                 if not call.name.startswith(_EVERYWHERE):
                     call.name = f"{namespace}.{call.name}"
         key = request.headers.get(FIELD)
+        if key is None:
+            key = request.notes.get(IDEMPOTENCY_KEY)
         if origin is not None:
             return self._answer_shared(codec, request, calls, origin, key)
         if key is not None:
@@ -218,14 +220,21 @@ class RPC:
 
         if not isinstance(codec, NumberedProtocol):
             return self._keyed.answer(request, key, targets, make)
-        return self._keyed.answer(
-            request,
-            key,
-            targets,
-            make,
-            essence=codec.essence(request),
-            revise=lambda body: codec.renumber(body, calls),
-        )
+        try:
+            return self._keyed.answer(
+                request,
+                key,
+                targets,
+                make,
+                essence=codec.essence(request),
+                revise=lambda body: codec.renumber(body, calls),
+            )
+        except ToolserverError as error:
+            if IDEMPOTENCY_KEY not in request.notes:
+                raise
+            # A key in a message is the protocol's own, and so is what is told of it.
+            outcomes = [Outcome(call, error=error) for call in calls]
+            return self._encode(codec, request, outcomes)
 
     def _find(self, call: Call) -> Target | None:
         if call.error is not None:
