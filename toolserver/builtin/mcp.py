@@ -5,53 +5,32 @@ Spec: Model Context Protocol, revisions 2024-11-05 to 2026-07-28.
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from toolserver import __version__
-from toolserver.builtin.agentfiles import AgentFiles
+from toolserver.builtin.agentpages import page_of
+from toolserver.builtin.agentreading import AgentReading, call_for_agent
 from toolserver.builtin.agenttasks import AgentTasks, tasks_offered
 from toolserver.bus import Bus
-from toolserver.calls import Call
-from toolserver.describe.agentcatalog import AgentCatalog
-from toolserver.describe.agentcontent import block_of, contents_of
+from toolserver.describe.agentcontent import block_of
+from toolserver.describe.agentkeys import KEY, choices_of_keys
 from toolserver.describe.agentprompts import (
     choices_of,
     complete_text,
     describe_prompt,
 )
-from toolserver.describe.agentresources import (
-    DESCRIPTIONS,
-    describe_resource,
-    description_of,
-    is_template,
-    match_resource,
-)
 from toolserver.describe.agents import describe_agent_tool
 from toolserver.describe.agenttasks import EXTENSION as TASKS
 from toolserver.describe.agenttasks import may_be_task
 from toolserver.entries import Target
-from toolserver.errors import InvalidParams, NotFound
+from toolserver.errors import InvalidParams
 from toolserver.jobs.progress import CANCEL_CALL
 from toolserver.marks import expose, read_only
-from toolserver.media import Document, Media
-from toolserver.scopes import check_scope
+from toolserver.protocols.mcp_envelope import HANDSHAKE, STATELESS
 from toolserver.services import services
-from toolserver.visibility import shown
 
 __all__ = ["MCPSettings", "MCPTool"]
-
-T = TypeVar("T")
-
-#: Revisions of the protocol that begin with ``initialize``, the oldest first.
-HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-#: Revisions in which each request stands by itself.
-STATELESS = ("2026-07-28",)
-#: Entries of a list that are told at once.
-_PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -72,7 +51,7 @@ class MCPSettings:
     files: bool = True
 
 
-class MCPTool(AgentTasks):
+class MCPTool(AgentReading, AgentTasks):
     """Describes tools, resources and prompts to agents."""
 
     settings = MCPSettings()
@@ -155,7 +134,7 @@ class MCPTool(AgentTasks):
                 found["execution"] = {"taskSupport": "optional"}
             return found
 
-        return _page("tools", catalog.tools(), cursor, describe)
+        return page_of("tools", catalog.tools(), cursor, describe)
 
     @expose
     @read_only
@@ -174,7 +153,7 @@ class MCPTool(AgentTasks):
         def describe(target: Target) -> dict[str, Any]:
             return describe_prompt(target, catalog.name_of(target, dotted=dotted))
 
-        return _page("prompts", catalog.prompts(), cursor, describe)
+        return page_of("prompts", catalog.prompts(), cursor, describe)
 
     @expose
     @read_only
@@ -196,94 +175,12 @@ class MCPTool(AgentTasks):
         target = self._catalog().find(name)
         if target is None or not target.spec.is_prompt:
             raise InvalidParams(f"unknown prompt: {name!r:.130}")
-        value = _call(target, arguments or {})
+        value = call_for_agent(target, arguments or {})
         parts = value if isinstance(value, (list, tuple)) else [value]
         return {
             "description": target.spec.summary,
             "messages": [{"role": "user", "content": block_of(part)} for part in parts],
         }
-
-    @expose
-    @read_only
-    def list_resources(self, cursor: str = "") -> dict[str, Any]:
-        """List what the agent may read: methods, descriptions of tools, static files.
-
-        Args:
-            cursor: Where to go on, from the answer before.
-
-        Returns:
-            A page of resources.
-        """
-        found = [
-            describe_resource(target, mark)
-            for target, mark in self._catalog().resources()
-            if not is_template(mark.uri)
-        ]
-        found += [
-            {
-                "uri": f"{DESCRIPTIONS}{entry.namespace}",
-                "name": entry.namespace or "the root tool",
-                "description": f"How to use {entry.namespace or 'the root tool'}",
-                "mimeType": "text/markdown",
-            }
-            for entry in self._catalog().entries()
-        ]
-        found += self._files().listed()
-        return _page("resources", found, cursor, lambda each: each)
-
-    @expose
-    @read_only
-    def list_resource_templates(self, cursor: str = "") -> dict[str, Any]:
-        """List the templates of what the agent may read.
-
-        Args:
-            cursor: Where to go on, from the answer before.
-
-        Returns:
-            A page of templates.
-        """
-        found = [
-            describe_resource(target, mark)
-            for target, mark in self._catalog().resources()
-            if is_template(mark.uri)
-        ]
-        return _page("resourceTemplates", found, cursor, lambda each: each)
-
-    @expose
-    @read_only
-    def read_resource(self, uri: str) -> dict[str, Any]:
-        """Read a resource.
-
-        Args:
-            uri: Its URI.
-
-        Returns:
-            Its contents.
-
-        Raises:
-            InvalidParams: There is none of that URI.
-        """
-        found = match_resource(self._catalog().resources(), uri)
-        if found is not None:
-            target, mark, arguments = found
-            value = _call(target, arguments)
-            if not isinstance(value, Media):
-                content = value if isinstance(value, (str, bytes)) else str(value)
-                value = Document(uri, content, mark.media_type)
-            return {"contents": [contents_of(value, uri)]}
-        document = self._files().read(uri)
-        if document is None and uri.startswith(DESCRIPTIONS):
-            try:
-                entry = shown(uri.removeprefix(DESCRIPTIONS))
-            except NotFound:
-                entry = None
-            if entry is not None and self._catalog().offers(entry):
-                document = Document(uri, description_of(entry), "text/markdown")
-        if document is None:
-            error = InvalidParams(f"unknown resource: {uri!r:.250}")
-            error.data = {"uri": uri[:1000]}
-            raise error
-        return {"contents": [contents_of(document, uri)]}
 
     @expose
     @read_only
@@ -304,17 +201,22 @@ class MCPTool(AgentTasks):
             The completions.
         """
         name, begun = str(argument.get("name", "")), str(argument.get("value", ""))
-        return {"completion": complete_text(begun, self._choices(ref, name))}
+        target, choices = self._referred(ref), []
+        if target is not None:
+            choices = choices_of(target.spec, name)
+            if not choices and name == KEY:
+                choices = choices_of_keys(services().registry, target, begun)
+        return {"completion": complete_text(begun, choices)}
 
-    def _choices(self, ref: dict[str, Any], parameter: str) -> Iterable[str]:
+    def _referred(self, ref: dict[str, Any]) -> Target | None:
+        """The method of a prompt or a template."""
         catalog = self._catalog()
         if ref.get("type") == "ref/prompt":
-            found = catalog.find(str(ref.get("name", "")))
-            return choices_of(found.spec, parameter) if found is not None else ()
+            return catalog.find(str(ref.get("name", "")))
         for target, mark in catalog.resources():
             if mark.uri == ref.get("uri"):
-                return choices_of(target.spec, parameter)
-        return ()
+                return target
+        return None
 
     def _offer(self) -> dict[str, Any]:
         catalog = self._catalog()
@@ -325,53 +227,3 @@ class MCPTool(AgentTasks):
         if self.settings.instructions:
             found["instructions"] = self.settings.instructions
         return found
-
-    def _catalog(self) -> AgentCatalog:
-        return AgentCatalog(services().registry, self.settings.expose)
-
-    def _files(self) -> AgentFiles:
-        return AgentFiles(services(), is_on=self.settings.files)
-
-
-def _document(target: Target, value: Any, uri: str) -> Any:
-    """What a method returned, as a document of the type that its mark tells."""
-    if isinstance(value, Media):
-        return value
-    content = value if isinstance(value, (str, bytes)) else str(value)
-    mark = target.spec.resource
-    return Document(uri, content, mark.media_type if mark else "text/plain")
-
-
-def _call(target: Target, arguments: dict[str, Any]) -> Any:
-    """Call a method for an agent, whose arguments are text."""
-    check_scope(target.tool.namespace)
-    call = Call(target.name, (), arguments, lax=True)
-    return services().dispatcher.invoke(target, call)
-
-
-def _page(
-    key: str, entries: Iterable[T], cursor: str, describe: Callable[[T], dict[str, Any]]
-) -> dict[str, Any]:
-    begin = _read_cursor(cursor) if cursor else 0
-    found = list(entries)
-    page: dict[str, Any] = {key: list(map(describe, found[begin : begin + _PAGE]))}
-    if begin + _PAGE < len(found):
-        page["nextCursor"] = _cursor(begin + _PAGE)
-    return page
-
-
-def _cursor(begin: int) -> str:
-    # Opaque to clients, so that it may become another thing.
-    return base64.urlsafe_b64encode(str(begin).encode()).decode()
-
-
-def _read_cursor(cursor: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(cursor.encode()).decode()
-        if len(text) > 12 or not text.isascii() or not text.isdigit():
-            raise ValueError
-        return int(text)
-    except (ValueError, binascii.Error):
-        raise InvalidParams(
-            f"cursor: got {cursor!r:.70}, expected one of ours"
-        ) from None

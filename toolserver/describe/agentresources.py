@@ -22,12 +22,22 @@ __all__ = [
     "description_of",
     "is_template",
     "match_resource",
+    "places_of",
 ]
 
 #: What the URIs of the descriptions of tools begin with; then comes the namespace.
 DESCRIPTIONS = "toolserver:tools/"
 
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def places_of(uri: str) -> list[str]:
+    """The names of the places in a URI that are to be filled in.
+
+    Args:
+        uri: The URI, or a template of some.
+    """
+    return _PLACE.findall(uri)
 
 
 def is_template(uri: str) -> bool:

@@ -91,6 +91,6 @@ def kwargs_of(name: str, version: str) -> dict[str, Any]:
         found["dotted"] = version not in HANDSHAKE[:-1]
     if name == "tools/list":
         found["tasks"] = version == HANDSHAKE[-1]
-    if name in _TASKS:
+    if name in _TASKS or name == "resources/read":
         found["stateless"] = version in STATELESS
     return found
