@@ -78,6 +78,12 @@ def test_greenlets_are_listed_with_the_calls_that_they_make(client, background):
     assert "shop.py" in making["at"]
     assert "in wait" in client(f"stack({making['id']!r})")
     assert client.fails("stack('g0')") == "KeyError: 'g0'"
+    client("waiting = gevent.spawn(gevent.sleep, 10); gevent.sleep(0)")
+    stack = client("stack(waiting)")
+    assert stack.startswith("spawned by\n")
+    assert '"<debugger ' in stack
+    assert "stands at\n" in stack
+    assert "hub.wait" in stack
 
 
 def test_queues_and_jobs(client, server):

@@ -1,10 +1,18 @@
 """What the debugger is for: to mend a server that goes on working."""
 
 import json
+import time
 
 import gevent
+from gevent.event import Event
 
-from tests.debugger.conftest import until
+from tests.debugger.conftest import Client, until
+from toolserver import StandardTool
+from toolserver.debugger.places import socket_of
+from toolserver.declarations import Declaration
+from toolserver.home import Home
+from toolserver.settings import DebuggerSettings, ServerSettings, Settings
+from toolserver.worker import Worker
 
 
 def test_a_server_under_load_is_looked_into_and_mended(server, attach, background):
@@ -53,6 +61,47 @@ def test_a_server_under_load_is_looked_into_and_mended(server, attach, backgroun
     gevent.joinall(loading, timeout=10)
     # No other call has failed meanwhile.
     assert all(each.successful() for each in loading)
+
+
+def test_a_server_that_hangs_in_its_start_is_looked_into(tmp_path):
+    gate = Event()
+
+    class Slow(StandardTool):
+        def on_start(self):
+            gate.wait()
+
+    home = Home(tmp_path)
+    home.create()
+    settings = Settings(
+        server=ServerSettings(port=0), debugger=DebuggerSettings(enabled=True)
+    )
+    worker = Worker(settings, home, tools=[Declaration(Slow, "slow", {}, "here")])
+    starting = gevent.spawn(worker.start)
+    until(lambda: socket_of(home, 0).exists())
+    client = Client(home)
+    until(lambda: "in on_start" in client("[stack(g.id) for g in greenlets()]"))
+    rows = client("greenlets()").splitlines()
+    hanging = next(row.split()[0] for row in rows if "on_start" in row)
+    assert client(f"locals_of('{hanging}')['self'].namespace") == "'slow'"
+    gate.set()
+    starting.get(timeout=10)
+    client.attachment.close()
+    worker.stop(1.0)
+
+
+def test_a_call_that_keeps_the_server_from_stopping_is_ended(server, background):
+    answer = background("/shop/wait")
+    client = Client(server.worker.home)
+    until(lambda: client("calls()") != "none")
+    begin = time.monotonic()
+    stopping = gevent.spawn(server.worker.stop, 60.0)
+    gevent.sleep(0.05)
+    assert not stopping.ready()
+    assert client("kill(calls()[0])") == "True"
+    stopping.get(timeout=20)
+    assert time.monotonic() - begin < 20
+    assert answer.get().json()["error"] == "CallKilled"
+    client.attachment.close()
 
 
 def test_many_calls_are_listed_without_holding_up_the_server(server, attach):

@@ -19,6 +19,7 @@ from toolserver.debugger.changes import Changes, Trace
 from toolserver.debugger.listings import Listing
 from toolserver.debugger.stacks import (
     all_greenlets,
+    format_origin,
     format_stack,
     frames_of,
     locals_of,
@@ -152,7 +153,12 @@ class Commands:
 
     def stack(self, of: RunningCall | greenlet | int | str) -> Text:
         """Show where a call or a greenlet stands, the innermost line last."""
-        return Text(format_stack(self._frames(of)).rstrip())
+        text = format_stack(self._frames(of))
+        task = self._greenlets.get(of) if isinstance(of, str) else of
+        origin = format_origin(task) if isinstance(task, greenlet) else ""
+        if origin:
+            text = f"spawned by\n{origin}stands at\n{text}"
+        return Text(text.rstrip())
 
     def locals_of(
         self, of: RunningCall | greenlet | int | str, depth: int = 0

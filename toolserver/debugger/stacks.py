@@ -26,6 +26,7 @@ from toolserver.nativethreads import ThreadSlots
 
 __all__ = [
     "all_greenlets",
+    "format_origin",
     "format_stack",
     "frames_of",
     "locals_of",
@@ -147,6 +148,22 @@ def format_stack(frames: Iterable[FrameType]) -> str:
     """
     rows = [(frame, frame.f_lineno) for frame in frames]
     return "".join(traceback.StackSummary.extract(iter(rows[::-1])).format())
+
+
+def format_origin(task: greenlet) -> str:
+    """Write the stack of whoever has spawned a greenlet; empty where it is not known.
+
+    Args:
+        task: The greenlet.
+    """
+    rows = []
+    # gevent keeps the last few frames, as something that only looks like a frame.
+    frame = getattr(task, "spawning_stack", None)
+    while frame is not None:
+        code = frame.f_code
+        rows.append((code.co_filename, frame.f_lineno, code.co_name, None))
+        frame = frame.f_back
+    return "".join(traceback.StackSummary.from_list(rows[::-1]).format())
 
 
 def locals_of(frames: Iterable[FrameType], depth: int) -> dict[str, Any]:
