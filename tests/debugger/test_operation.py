@@ -79,10 +79,13 @@ def test_a_server_that_hangs_in_its_start_is_looked_into(tmp_path):
     starting = gevent.spawn(worker.start)
     until(lambda: socket_of(home, 0).exists())
     client = Client(home)
-    until(lambda: "in on_start" in client("[stack(g.id) for g in greenlets()]"))
-    rows = client("greenlets()").splitlines()
-    hanging = next(row.split()[0] for row in rows if "on_start" in row)
-    assert client(f"locals_of('{hanging}')['self'].namespace") == "'slow'"
+
+    def hanging():
+        rows = client("greenlets()").splitlines()
+        return [row.split()[0] for row in rows if "on_start" in row]
+
+    (one,) = until(hanging)
+    assert client(f"locals_of('{one}')['self'].namespace") == "'slow'"
     gate.set()
     starting.get(timeout=10)
     client.attachment.close()
