@@ -16,10 +16,13 @@ from toolserver import CRAMSettings, OnlyRPCCRAMTool, StandardTool, register
 from toolserver.errors import (
     ApplicationError,
     Conflict,
+    InternalError,
     InvalidParams,
     JobFailed,
     NotFound,
     ToolFault,
+    TooMany,
+    Unauthenticated,
 )
 from toolserver.jobs.payload import (
     read_arguments,
@@ -192,6 +195,9 @@ def test_results_are_plain_where_they_fit_no_more():
         write_result(object())
 
 
+CHALLENGE = Unauthenticated().challenge
+
+
 class Burnt(Conflict):
     code = -32177
 
@@ -228,6 +234,21 @@ def test_errors_come_back_as_what_they_were(error, kind, message, data):
     assert "test_payload.py" in stored.trace
     if data is not None or kind is NotFound:
         assert found.data == data
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (InternalError("a-1"), {"reference": "a-1"}),
+        (TooMany("slowly", retry_after=3.0, data=[1]), {"retry_after": None}),
+        (Unauthenticated("who?", challenge="Odd"), {"challenge": CHALLENGE}),
+    ],
+)
+def test_errors_of_the_server_have_all_their_facts(error, facts):
+    found = read_error(write_error(raised(error))).rebuild()
+    assert type(found) is type(error)
+    assert (found.message, found.data) == (error.message, error.data)
+    assert {name: getattr(found, name) for name in facts} == facts
 
 
 @register("sealed")

@@ -18,10 +18,13 @@ from toolserver.calls import Arguments
 from toolserver.conversion import convert
 from toolserver.errors import (
     ApplicationError,
+    InternalError,
     InvalidParams,
     JobFailed,
     ToolFault,
     ToolserverError,
+    TooMany,
+    Unauthenticated,
 )
 from toolserver.methods import MethodSpec
 from toolserver.plain import to_plain
@@ -68,6 +71,10 @@ class StoredError(msgspec.Struct, frozen=True):
         cls = _find_class(self.kind, self.code)
         if cls is None:
             return JobFailed(self.kind, self.message, data=self.data)
+        if cls is TooMany or cls is Unauthenticated:
+            return cls(self.message, data=self.data)
+        if cls is InternalError:
+            return InternalError(self.message.rpartition(" ")[2])
         error = cls.__new__(cls)
         # What else the constructor of a class may ask for, nobody here knows.
         ToolserverError.__init__(error, self.message, data=self.data)
