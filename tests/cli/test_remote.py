@@ -151,6 +151,19 @@ def test_call_by_url(running, tmp_path):
     assert done.out == "1 book\n"
 
 
+def test_a_call_with_a_key_gives_its_first_result_again(running):
+    words = ["call", "--idempotency-key", "order-17", "shop.orders.place"]
+    for _ in range(2):
+        assert ask(running, *words, "book").out == "1 book\n"
+    other = ask(running, *words, "pen")
+    assert (other.code, other.out) == (1, "")
+    assert "got another request than its first one" in other.err
+    for wrong in (["a b"], ["a", "--async"]):
+        done = ask(running, *words[:2], *wrong, "shop.orders.place", "book")
+        assert done.code == 2
+        assert "--idempotency-key" in done.err
+
+
 def test_no_server(tmp_path):
     ask(tmp_path, "init")
     for words in (["call", "a.b"], ["tools"]):

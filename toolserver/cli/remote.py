@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import os
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     "print the job's id.",
 )
 @click.option(
+    "--idempotency-key",
+    "key",
+    metavar="KEY",
+    help="Make the call once, however often it is sent with this key.",
+)
+@click.option(
     "--secret-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -74,6 +81,7 @@ def call(
     is_async: bool,
     priority: int | None,
     at: str | None,
+    key: str | None,
     secret_file: Path | None,
     signs: bool,
     as_json: bool,
@@ -87,10 +95,13 @@ def call(
     The result is printed: text as it is, other values as JSON. A failure of the
     call is one line on standard error, and the exit code 1.
 
-    With --async, --priority or --at the call becomes a job; see tsctl jobs.
+    With --async, --priority or --at the call becomes a job; see tsctl jobs. With
+    --idempotency-key a call that was made before gives its result again.
     """
     if is_async + (priority is not None) + (at is not None) > 1:
         raise click.UsageError("--async, --priority and --at exclude each other")
+    if key is not None and (is_async or priority is not None or at is not None):
+        raise click.UsageError("--idempotency-key: expected no job with it")
     when = None if at is None else _time(at)
     secret, secrets = _secret(secret_file), None
     if signs:
@@ -116,6 +127,8 @@ def call(
                 result = method.enqueue(priority, *args, **named).id
             elif is_async:
                 result = method.start(*args, **named).id
+            elif key is not None:
+                result = _once(method.once, [key, *args], named)
             else:
                 result = method(*args, **named)
         elif when is not None:
@@ -124,6 +137,8 @@ def call(
             result = server.enqueue(priority, name, *args, **named).id
         elif is_async:
             result = server.start(name, *args, **named).id
+        elif key is not None:
+            result = _once(server.once, [key, name, *args], named)
         else:
             result = server.call(name, *args, **named)
     if as_json or not isinstance(result, str):
@@ -178,6 +193,13 @@ def _method(server: RemoteToolserver, name: str, secret: str) -> RemoteMethod:
         raise click.UsageError(f"{name}: expected the full name of a method")
     found: RemoteMethod = getattr(server.get_tool(namespace, secret=secret), leaf)
     return found
+
+
+def _once(make: Callable[..., Any], args: list[Any], named: dict[str, Any]) -> Any:
+    try:
+        return make(*args, **named)
+    except ValueError as error:
+        raise click.UsageError(f"--idempotency-key: {error}") from error
 
 
 def _time(text: str) -> When:

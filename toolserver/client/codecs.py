@@ -67,6 +67,8 @@ class Outgoing:
         is_sealed: Whether the body is for the server alone; it is sealed when the
             request is signed, and so is that of the answer.
         signed_for: The tool with whose secret the request is signed, or None.
+        key: The idempotency key by which the server knows the request when it comes
+            again, or None.
     """
 
     path: str
@@ -74,6 +76,7 @@ class Outgoing:
     headers: Mapping[str, str] = field(default_factory=dict)
     is_sealed: bool = False
     signed_for: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)

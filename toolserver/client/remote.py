@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -39,6 +41,7 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 _LIMITS = Limits(xml_depth=256, xml_elements=2_000_000)
 #: Methods of the server's own that change nothing, but for those that make calls.
 _SAFE, _JOBS = "system.", "system.jobs."
+_KEY = re.compile(r"[!-~]{1,255}")
 #: Tools whose descriptions are kept.
 _MOST_DESCRIBED = 1000
 
@@ -75,8 +78,8 @@ class RemoteToolserver:
             bound.
         retries: Further attempts after a failure that has done nothing: where no
             connection could be made, where the server asks to come again (503 with
-            ``Retry-After``), and, of methods that are read-only or idempotent, where
-            the connection broke.
+            ``Retry-After``), and, of methods that are read-only or idempotent and
+            of calls with a key, where the connection broke.
         verify: Whether the server's certificate is checked, or a file with the
             certificates of who is trusted.
         cert: File with the client's own certificate and key, or a file of each.
@@ -205,6 +208,33 @@ class RemoteToolserver:
         credential = None if secret is None else SharedSecret(secret)
         return RemoteTool(_Caller(self, credential), namespace, hints)
 
+    def once(self, key: str | None, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method so that it is called once, however often this is done.
+
+        The server keeps what becomes of the call for a day, as its settings say, and
+        answers the same call with the same key with that. So a connection that breaks
+        is no reason to give up: further attempts are made as for methods that are
+        idempotent, and one that finds the call still running waits for its end.
+
+        Args:
+            key: What names the call, 1 to 255 visible characters, such as the number
+                of an order; None for a random one, for the attempts of this call alone.
+            name: Full name of the method.
+            *args: Positional arguments.
+            **kwargs: Named arguments.
+
+        Returns:
+            The result, plain, as of the first call with the key.
+
+        Raises:
+            ValueError: The key is none, or the protocol, PickleRPC, takes no keys.
+            KeyReused: The key came with another call before.
+            OutcomeUnknown: The call was made or broken off, and there is no answer.
+            ToolserverError: The call has failed; of a class of `toolserver.errors`.
+            TransportError: There was no answer.
+        """
+        return self._call(name, args, kwargs, key=self._checked_key(key))
+
     def start(self, name: str, /, *args: Any, **kwargs: Any) -> RemoteJob[Any]:
         """Have a method called at once, beside everything else, and wait for nothing.
 
@@ -312,6 +342,7 @@ class RemoteToolserver:
         kwargs: Mapping[str, Any],
         credential: Credential | None = None,
         starts: str | None = None,
+        key: str | None = None,
     ) -> Any:
         args, kwargs = self._with_token(name, args, kwargs, credential)
         signed_for = self._secret_tool(starts or name)
@@ -331,11 +362,26 @@ class RemoteToolserver:
                 request = replace(request, signed_for=signed_for)
             return self._transport.send(request, lambda: self._is_repeatable(name))
 
-        answer = send(codec.write(name, args, kwargs))
+        def write() -> Outgoing:
+            request = codec.write(name, args, kwargs)
+            return request if key is None else replace(request, key=key)
+
+        answer = send(write())
         if isinstance(codec, MCPCodec) and codec.asks_for_handshake(answer):
             codec.handshake(send)
-            answer = send(codec.write(name, args, kwargs))
+            answer = send(write())
         return codec.read(answer)
+
+    def _checked_key(self, key: str | None) -> str:
+        if isinstance(self._codec, PickleCodec):
+            raise ValueError("PYRPC takes no idempotency keys; take another protocol")
+        if key is None:
+            return uuid.uuid4().hex
+        if not isinstance(key, str) or _KEY.fullmatch(key) is None:
+            raise ValueError(
+                f"key: got {key!r:.70}, expected 1 to 255 visible characters of ASCII"
+            )
+        return key
 
     def _with_token(
         self,
@@ -429,6 +475,17 @@ class _Caller:
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         return self._server._call(name, args, kwargs, self._credential)
+
+    def once(
+        self,
+        key: str | None,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Make a call once, however often this is done."""
+        checked = self._server._checked_key(key)
+        return self._server._call(name, args, kwargs, self._credential, key=checked)
 
     def is_method(self, name: str) -> bool:
         """Whether a full name is that of a method."""

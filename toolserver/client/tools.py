@@ -12,6 +12,8 @@ __all__ = ["Caller", "RemoteMethod", "RemoteTool"]
 
 #: Names behind that of a method by which calls of it do not wait.
 _WAYS = frozenset({"start", "enqueue", "schedule"})
+#: The one by which a call is made once, however often that is done.
+_ONCE = "once"
 
 
 class Caller(Protocol):
@@ -23,6 +25,22 @@ class Caller(Protocol):
         """Make a call.
 
         Args:
+            name: Full name of the method.
+            args: Positional arguments.
+            kwargs: Named arguments.
+        """
+
+    def once(
+        self,
+        key: str | None,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Make a call once, however often this is done.
+
+        Args:
+            key: What names the call; None for a random name.
             name: Full name of the method.
             args: Positional arguments.
             kwargs: Named arguments.
@@ -149,6 +167,33 @@ class RemoteMethod(_Named):
         found._hints = None
         if name in _WAYS:
             return _Starter(self._caller, found._name, self._hints)
+        if name == _ONCE:
+            return _Once(self._caller, found._name, self._hints)
+        return found
+
+
+class _Once(RemoteMethod):
+    """``place.once``: a call with a key, which is made once however often it is sent.
+
+    Where ``place`` is no method but a tool that has one of that name, that is called.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        name = self._name.rpartition(".")[0]
+        if not self._caller.is_method(name):
+            return self._caller(self._name, args, kwargs)
+        if not args:
+            raise TypeError(f"{self._name}: expected a key before the arguments")
+        result = self._caller.once(args[0], name, args[1:], kwargs)
+        if self._hints is None:
+            return result
+        return self._hints.convert(name.rpartition(".")[2], result)
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        found = super().__getattr__(name)
+        found._hints = None
         return found
 
 

@@ -159,12 +159,17 @@ class Transport:
             try:
                 answer = self._exchange(request, deadline)
             except ConnectionFailed as error:
-                if is_last or (error.is_sent and not is_repeatable()):
+                is_repeated = request.key is not None or not error.is_sent
+                if is_last or not (is_repeated or is_repeatable()):
                     raise
             else:
-                told = _told_wait(answer)
-                if is_last or told is None:
+                still_runs = request.key is not None and _still_runs(answer)
+                told = _retry_after(answer) if still_runs else _told_wait(answer)
+                if told is None or (is_last and not still_runs):
                     return answer
+                # An attempt that was thought lost is answered in the end: waiting for
+                # it is no further one.
+                attempt -= still_runs
                 wait = max(wait, told)
                 if deadline is not None and time.monotonic() + wait > deadline:
                     return answer
@@ -201,7 +206,7 @@ class Transport:
                 "GET" if request.body is None else "POST",
                 self._base + request.path,
                 data=request.body,
-                headers=dict(request.headers),
+                headers=_headers(request),
                 auth=signature,
                 timeout=remaining,
                 # That of the session would give way to what the environment says.
@@ -355,6 +360,26 @@ def _packed(answer: Answer) -> HTTPResponse:
     )
 
 
+def _headers(request: Outgoing) -> dict[str, str]:
+    headers = dict(request.headers)
+    if request.key is not None:
+        headers["Idempotency-Key"] = _quoted(request.key)
+    return headers
+
+
+def _quoted(key: str) -> str:
+    """A key as its header carries it (RFC 9651, section 3.3.3)."""
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _still_runs(answer: Answer) -> bool:
+    """Whether an earlier request with the same key is not answered yet."""
+    return (
+        answer.status == 409 and answer.headers.get("x-rest-errorobject") == "KeyInUse"
+    )
+
+
 def _told_wait(answer: Answer) -> float | None:
     """Seconds after which a server asks to come again with what it did not do."""
     if answer.status != 503 or (
@@ -362,6 +387,11 @@ def _told_wait(answer: Answer) -> float | None:
         answer.headers.get("x-rest-errorobject") == "CallTimeout"
     ):
         return None
+    return _retry_after(answer)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """The seconds that an answer names; None for very many or none."""
     told = answer.headers.get("retry-after", "")
     wait = float(told) if told.isdecimal() else _LONGEST_WAIT
     return wait if wait < _LONGEST_WAIT else None
