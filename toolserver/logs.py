@@ -87,7 +87,7 @@ class AccessLog:
             month = _MONTHS[3 * moment.tm_mon - 3 : 3 * moment.tm_mon]
             self._moment = time.strftime(f"%d/{month}/%Y:%H:%M:%S %z", moment)
         get = request.headers.get
-        peer = request.peer or "unix:"
+        peer = request.notes.get("peer", request.peer) or "unix:"
         client = request.notes.get("client") or "-"
         target = request.target
         referer = get("referer") or "-"
@@ -123,7 +123,7 @@ class AccessLog:
         self._emit(
             f'{{"time":"{self._moment}","request_id":'
             f"{_quoted(request_id_text(request.notes.get('number', '')))},"
-            f'"peer":{_quoted(request.peer)},'
+            f'"peer":{_quoted(request.notes.get("peer", request.peer))},'
             f'"client":{_quoted(request.notes.get("client"))},'
             f'"method":{_quoted(request.method)},"host":{_quoted(request.host)},'
             f'"target":{_quoted(request.target)},'

@@ -302,7 +302,8 @@ class Limits(_Section, frozen=True):
     connections_per_address: Annotated[
         int,
         _doc(
-            "Open connections per address in a worker process; loopback is exempt.",
+            "Open connections per address in a worker process; loopback and trusted "
+            "proxies are exempt.",
             ge=1,
         ),
     ] = 256

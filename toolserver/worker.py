@@ -29,7 +29,7 @@ from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.http.certificates import Certificates, make_certificates
 from toolserver.http.tally import Tally
-from toolserver.http.transport import HTTPServer
+from toolserver.http.transport import HTTPServer, is_local
 from toolserver.jobs.engines import make_engine
 from toolserver.jobs.scheduler import Scheduler
 from toolserver.lifecycle import Lifecycle
@@ -191,6 +191,7 @@ class Worker:
             on_reply=self._access_log or (None if debugger is None else _tell_nobody),
             on_failure=app.fail,
             tls=None if certificates is None else lambda: certificates.context,
+            exempt=lambda peer: is_local(peer) or app.is_proxy(peer),
         )
         # The port is taken before the tools are touched: a second server that is
         # started by mistake does no harm.

@@ -158,6 +158,8 @@ class App:
         notes = request.notes
         if self._proxies is not None:
             request = context.request = self._proxies.believe(request)
+            # The access log is told of the request as it came.
+            notes["peer"] = request.peer
         if not self._hosts.is_ours(request):
             return Response("the server does not answer to this host\n", status=421)
         # Judged as it was sent: what a handler makes of it nobody has signed.
@@ -170,7 +172,7 @@ class App:
         if is_judged:
             identity, context.groups = self._access.identify(sent)
             if identity is not None:
-                context.client = identity.client
+                context.client = notes["client"] = identity.client
                 context.auth_type = identity.auth_type
                 notes["seal"] = identity.seal
                 if identity.namespaces is not None:
@@ -236,6 +238,14 @@ class App:
         asking.protocol = "FILES"
         with bind(asking):
             run_validators(found[0].file_validators, Call(request.path), asking)
+
+    def is_proxy(self, peer: str) -> bool:
+        """Whether an address is that of a trusted proxy, which brings many clients.
+
+        Args:
+            peer: The address; empty for the Unix socket.
+        """
+        return self._proxies is not None and self._proxies.is_trusted(peer)
 
     def body_limit(self, request: Request) -> int:
         """How large a body a request may have whose body passes the server's bound.

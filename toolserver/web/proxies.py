@@ -2,16 +2,19 @@
 
 Spec: RFC 7239 (Forwarded), and the fields ``X-Forwarded-For``, ``-Proto`` and ``-Host``
 that came before it. What else stands in these fields was written by strangers.
+
+A proxy that writes one kind of field hands the other one on as the client has sent it.
+Where they contradict each other the request is refused, as the client may have lied.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from toolserver.auth.hosts import HostList, address_of, parse_hosts
 from toolserver.errors import InvalidRequest, StartError
-from toolserver.message import Request
+from toolserver.message import Headers, Request
 
 __all__ = ["Proxies"]
 
@@ -60,24 +63,42 @@ class Proxies:
             comes from no trusted proxy.
 
         Raises:
-            InvalidRequest: A trusted proxy says what cannot be read.
+            InvalidRequest: A trusted proxy says what cannot be read, or contradicts
+                itself.
         """
-        if not self._is_trusted(request.peer):
+        if not self.is_trusted(request.peer):
             return request
-        headers = request.headers
-        forwarded = headers.get("forwarded")
+        older = _older_hops(request.headers)
+        changes = self._changes(older)
+        forwarded = request.headers.get("forwarded")
         if forwarded is not None:
-            hops = [_hop(each) for each in _elements(forwarded)]
-        else:
-            addresses = _listed(headers.get("x-forwarded-for"))
-            hops = [{"for": address} for address in addresses]
-            # One proxy says these; of several the last one, which is the trusted one.
-            for name in ("proto", "host"):
-                found = _listed(headers.get(f"x-forwarded-{name}"))
-                if found and hops:
-                    hops[-1][name] = found[-1]
-                elif found:
-                    hops = [{name: found[-1]}]
+            told = self._changes([_hop(each) for each in _elements(forwarded)])
+            known = {"peer"} if older and "for" in older[0] else set()
+            for name in known | (changes.keys() & told.keys()):
+                if changes.get(name) != told.get(name):
+                    raise InvalidRequest(
+                        "forwarded: it contradicts x-forwarded-for, -proto or -host; "
+                        "the proxy has to remove those that it does not write"
+                    )
+            changes |= told
+        return request.replace(**changes) if changes else request
+
+    def is_trusted(self, peer: str) -> bool:
+        """Whether an address is that of a proxy which is believed.
+
+        Args:
+            peer: The address; empty for the Unix socket.
+        """
+        if not peer:
+            return self._trusts_unix
+        return self._trusted.find(peer) is not None
+
+    def _changes(self, hops: Sequence[Mapping[str, str]]) -> dict[str, object]:
+        """What proxies tell of the client, as attributes of the request.
+
+        Args:
+            hops: What each of them tells; the one next to us is the last.
+        """
         if len(hops) > _MOST_HOPS:
             raise InvalidRequest("forwarded: too many proxies")
         changes: dict[str, object] = {}
@@ -90,14 +111,23 @@ class Proxies:
             if peer is None:
                 break
             changes["peer"], changes["peer_port"] = peer, 0
-            if not self._is_trusted(peer):
+            if not self.is_trusted(peer):
                 break
-        return request.replace(**changes) if changes else request
+        return changes
 
-    def _is_trusted(self, peer: str) -> bool:
-        if not peer:
-            return self._trusts_unix
-        return self._trusted.find(peer) is not None
+
+def _older_hops(headers: Headers) -> list[dict[str, str]]:
+    """What ``X-Forwarded-For``, ``-Proto`` and ``-Host`` tell."""
+    addresses = _listed(headers.get("x-forwarded-for"))
+    hops = [{"for": address} for address in addresses]
+    # One proxy says these; of several the last one, which is the trusted one.
+    for name in ("proto", "host"):
+        found = _listed(headers.get(f"x-forwarded-{name}"))
+        if found and hops:
+            hops[-1][name] = found[-1]
+        elif found:
+            hops = [{name: found[-1]}]
+    return hops
 
 
 def _listed(field: str | None) -> list[str]:
