@@ -78,11 +78,19 @@ class SOAPCodec:
             version, root = open_envelope(text, self._limits)
             operation = read_body(text, version, root, self._limits).operation
             if operation.tag != f"{{{version.envelope}}}Fault":
-                result = _child(operation, "return")
-                return None if result is None else read_any(result)
+                return self.read_result(operation)
         except ToolserverError as broken:
             raise bad_answer(answer, broken.message) from broken
         raise _read_fault(operation)
+
+    def read_result(self, operation: Element) -> Any:
+        """Read the result by what it says of itself.
+
+        Args:
+            operation: The element around it.
+        """
+        result = _child(operation, "return")
+        return None if result is None else read_any(result)
 
 
 def _write_call(

@@ -1,0 +1,189 @@
+"""A server to be asked through all doors, in a home of its own.
+
+It stands beside every other server: on a free port of this machine, with jobs in
+memory, keys that were made for it, and files of its own, which go with it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from toolserver.auth.keys import generate, private_pem, public_pem
+from toolserver.auth.nonces import Nonces
+from toolserver.builtin.mcp import MCPTool
+from toolserver.client import RemoteToolserver
+from toolserver.configuration import Configuration
+from toolserver.declarations import Declaration
+from toolserver.describe.agentcatalog import AgentCatalog
+from toolserver.home import Home
+from toolserver.parity.doors import (
+    AgentDoor,
+    BatchDoor,
+    Door,
+    InsideDoor,
+    JobDoor,
+    LiteralDoor,
+    MulticallDoor,
+    PickleDoor,
+    RESTDoor,
+    SOAPDoor,
+)
+from toolserver.settings import JobSettings, Settings
+from toolserver.worker import Worker
+
+__all__ = ["CLIENT", "open_doors", "serve_home", "settings_for_parity"]
+
+#: Who calls, by the address and by the key.
+CLIENT = "parity"
+#: Seconds for which the memory of nonces says to have been whole: nobody has had the
+#: keys before, so nothing can have been signed with them.
+_BEFORE = 3600
+
+
+def settings_for_parity(settings: Settings) -> Settings:
+    """Change settings so far that all doors are open, and nobody else is disturbed.
+
+    Args:
+        settings: Those of a home.
+
+    Returns:
+        The same tools and bounds behind other doors.
+    """
+    replace = msgspec.structs.replace
+    server = replace(
+        settings.server,
+        **{
+            "host": "127.0.0.1",
+            "port": 0,
+            "unix_socket": "",
+            "public_url": "",
+            "workers": 1,
+            "tls_certificate": "",
+            "tls_key": "",
+            "tls_client_auth": "none",
+            "contracts": True,
+            "stop_timeout": 5.0,
+            "loop_block_warn": 0.0,
+        },
+    )
+    auth = replace(
+        settings.auth,
+        basic=False,
+        certificate=False,
+        jwt_issuer="",
+        authorization_servers=[],
+        # PickleRPC itself asks for a signature; all else is told by the address.
+        rsa_authenticate=True,
+        unsigned_paths=["/"],
+    )
+    return replace(
+        settings,
+        server=server,
+        auth=auth,
+        picklerpc=replace(settings.picklerpc, enabled=True),
+        jobs=replace(JobSettings(), engine="memory"),
+    )
+
+
+@contextmanager
+def serve_home(
+    settings: Settings,
+    *,
+    original: Home | None = None,
+    configuration: Configuration | None = None,
+    tools: Iterable[Declaration] | None = None,
+    groups: Iterable[str] = (),
+) -> Iterator[tuple[Worker, Path]]:
+    """Run a server.
+
+    Args:
+        settings: Its settings, see `settings_for_parity`.
+        original: The home whose tools it has; None for none.
+        configuration: Where the settings come from.
+        tools: The tools to serve; by default those of the home.
+        groups: The groups of who calls.
+
+    Yields:
+        The server, and the folder with the keys of who calls.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        home = _make_home(folder / "home", original, groups)
+        keys = _make_keys(home, folder / "keys")
+        worker = Worker(settings, home, configuration=configuration, tools=tools)
+        worker.start()
+        stack.callback(worker.stop, 1.0)
+        yield worker, keys
+
+
+def open_doors(
+    worker: Worker, keys: Path, groups: Iterable[str] = ()
+) -> tuple[InsideDoor, list[Door]]:
+    """Open all ways into a server.
+
+    Args:
+        worker: The server.
+        keys: The folder with the keys of who calls.
+        groups: The groups of who calls.
+
+    Returns:
+        The call path itself, to which the others are compared, and the others.
+    """
+    url, most = worker.url, worker.settings.limits.batch
+    remote = RemoteToolserver(
+        url,
+        "PYRPC",
+        privkey=str(keys / f"{CLIENT}.pem"),
+        pubkey=str(keys / "server.pem"),
+        proxies={},
+    )
+    doors: list[Door] = [
+        RESTDoor(url),
+        BatchDoor(url, most),
+        MulticallDoor(url, most),
+        SOAPDoor(url),
+        LiteralDoor(url),
+        PickleDoor(remote, most),
+        JobDoor(url, most),
+    ]
+    entry = worker.registry.of_class(MCPTool)
+    if entry is not None:
+        exposed = entry.tool.settings.expose
+        doors.append(AgentDoor(url, AgentCatalog(worker.registry, exposed)))
+    return InsideDoor(worker, CLIENT, tuple(groups)), doors
+
+
+def _make_home(path: Path, original: Home | None, groups: Iterable[str]) -> Home:
+    home = Home(path)
+    path.mkdir()
+    if original is not None:
+        for name in ("tools", "lib", "wsgi"):
+            if (original.path / name).is_dir():
+                (path / name).symlink_to(original.path / name)
+    home.create()
+    (home.config / "hosts.allow").write_text(f"{CLIENT}:127.0.0.1\n")
+    lines = "".join(f"{group}:{CLIENT}\n" for group in groups)
+    (home.config / "groups").write_text(lines)
+    return home
+
+
+def _make_keys(home: Home, folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    client, server = generate("ed25519"), generate("rsa")
+    for path, text in (
+        (folder / f"{CLIENT}.pem", private_pem(client)),
+        (home.privkeys / "server.pem", private_pem(server)),
+    ):
+        path.touch(0o600)
+        path.write_text(text)
+    (folder / "server.pem").write_text(public_pem(server.public_key()))
+    (home.pubkeys / f"{CLIENT}.pem").write_text(public_pem(client.public_key()))
+    since = int(time.time()) - _BEFORE
+    Nonces(home.var / "nonces.db", most=1_000_000, since=since).close()
+    return folder
