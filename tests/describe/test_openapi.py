@@ -282,7 +282,21 @@ def test_arguments_of_post_are_in_a_json_body_or_a_form(paths):
         "default": 1,
     }
     prefer = {"$ref": "#/components/parameters/Prefer"}
-    assert paths["/shop/buy"]["post"]["parameters"] == [prefer]
+    key = {"$ref": "#/components/parameters/IdempotencyKey"}
+    assert paths["/shop/buy"]["post"]["parameters"] == [prefer, key]
+
+
+def test_keys_are_told_of_where_a_repetition_may_do_harm(paths):
+    def facts(path, verb):
+        operation = paths[path][verb]
+        parameters = [each.get("$ref", "") for each in operation.get("parameters", ())]
+        told = any(each.endswith("/IdempotencyKey") for each in parameters)
+        return told, {"409", "422"} <= operation["responses"].keys()
+
+    assert facts("/shop/buy", "post") == (True, True)
+    assert facts("/shop/cart", "put") == (True, True)
+    assert facts("/shop/buy", "get")[0] is False
+    assert facts("/shop/find/{name}", "post") == (False, False)
 
 
 def test_files_are_uploaded_in_a_multipart_form(paths):
@@ -401,7 +415,7 @@ def test_failures_are_told(paths, path, verb, statuses):
 def test_failures_are_problem_documents(document, paths):
     responses = paths["/shop/buy"]["post"]["responses"]
     assert responses["400"] == {"$ref": "#/components/responses/Problem400"}
-    assert responses["409"]["description"] == "Conflict: There is none left."
+    assert responses["409"]["description"].endswith("Conflict: There is none left.")
     assert "ValueError: It is too large." in responses["500"]["description"]
     problem = document["components"]["responses"]["Problem503"]
     assert list(problem["content"]) == [

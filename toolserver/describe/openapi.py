@@ -18,6 +18,7 @@ from toolserver.describe.background import BACKGROUND
 from toolserver.describe.constraints import is_portable
 from toolserver.describe.docstrings import parse_docstring
 from toolserver.describe.jsonschema import Schemas
+from toolserver.describe.keyedrequests import PARAMETERS
 from toolserver.describe.operations import describe_operation, path_parameters
 from toolserver.describe.problems import COMPONENTS
 from toolserver.describe.standins import Placed, place
@@ -140,7 +141,7 @@ class _Document:
             "schemas": {**COMPONENTS["schemas"], **self._schemas.definitions()},
             "responses": {**COMPONENTS["responses"], **BACKGROUND["responses"]},
             "headers": COMPONENTS["headers"],
-            "parameters": BACKGROUND["parameters"],
+            "parameters": {**BACKGROUND["parameters"], **PARAMETERS},
             "securitySchemes": dict(security_schemes),
         }
         # Nobody has to: tools decide, and a name may come from the address, too.

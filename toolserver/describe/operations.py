@@ -10,6 +10,7 @@ from toolserver.describe.background import ACCEPTED, PREFER, may_go_on
 from toolserver.describe.definitions import Schema
 from toolserver.describe.docstrings import DocString, parse_docstring
 from toolserver.describe.jsonschema import Schemas
+from toolserver.describe.keyedrequests import KEY, takes_key
 from toolserver.describe.problems import (
     failures_of,
     functions_of,
@@ -114,11 +115,15 @@ def describe_operation(
     is_in_background = verb == "POST" and may_go_on(endpoint)
     if is_in_background:
         parameters.append(PREFER)
+    has_keys = takes_key(endpoint, verb)
+    if has_keys:
+        parameters.append(KEY)
     if parameters:
         operation["parameters"] = parameters
     operation["responses"] = _responses(
         *(schemas, endpoint, verb, doc),
         has_body=has_body,
+        takes_key=has_keys,
         has_key=has_key,
         has_accounts=has_accounts,
     )

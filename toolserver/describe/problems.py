@@ -42,6 +42,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "401": {
         "WWW-Authenticate": {"description": "How to say who you are.", **_TEXT_FIELD}
     },
+    "409": {"Retry-After": _SECONDS},
     "429": {"Retry-After": _SECONDS},
     "503": {"Retry-After": _SECONDS},
 }
@@ -56,12 +57,13 @@ _USUAL = {
     "403": "The caller may not do this.",
     "404": "What was asked for does not exist.",
     "408": "The body did not arrive in time.",
+    "409": "The first request with the same key still runs, or has left no answer.",
     "410": "The method is gone for good.",
     "413": "The body is too large.",
     "414": "The URL is too long.",
     "415": "The body is of a kind that is not understood.",
     "416": "The file has no such part.",
-    "422": "A precondition does not hold.",
+    "422": "A precondition does not hold, or the key came with another request.",
     "500": "The tool, or the server, failed.",
     "503": "The server has too much to do, or the call took too long.",
     "default": "The server refuses the request, or the tool fails in a way of its own.",
@@ -124,6 +126,7 @@ def failures_of(
     *,
     has_body: bool,
     has_key: bool,
+    takes_key: bool,
     has_accounts: bool,
     has_own: bool,
     raised: dict[str, list[str]],
@@ -135,6 +138,7 @@ def failures_of(
         endpoint: What answers.
         has_body: Whether requests have a body.
         has_key: Whether the path holds a key, which may not exist.
+        takes_key: Whether requests may carry a key by which they are known again.
         has_accounts: Whether callers may say who they are, and be wrong in that.
         has_own: Whether the method may make a response of its own.
         raised: What the method says that it raises: texts by status.
@@ -154,6 +158,8 @@ def failures_of(
         statuses.add("404")
     if has_accounts:
         statuses.add("401")
+    if takes_key:
+        statuses |= {"409", "422"}
     if target.spec.requires:
         statuses.add("422")
     rendered: Answers = {}
