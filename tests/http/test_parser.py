@@ -136,6 +136,10 @@ MALFORMED = {
     "no host": (head(host=b""), 400),
     "two hosts": (head(fields=b"Host: a\r\n"), 400),
     "two hosts on 1.0": (head(b"GET / HTTP/1.0", b"Host: a\r\n"), 400),
+    "two types": (
+        head(fields=b"Content-Type: text/a\r\ncontent-type: text/b\r\n"),
+        400,
+    ),
     "empty host": (head(host=b"Host:\r\n"), 400),
     "host with space": (head(host=b"Host: a b\r\n"), 400),
     "host with path": (head(host=b"Host: a/b\r\n"), 400),

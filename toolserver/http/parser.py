@@ -264,6 +264,9 @@ def _parse(data: bytes) -> Head:
         pairs = [pair for pair in pairs if pair[0].lower() != "host"]
         pairs.insert(0, ("Host", head.host))
     head.headers = Headers(pairs)
+    if names.count("content-type") > 1:
+        # RFC 9110, section 8.3: readers would take one or the other.
+        raise Refused(400, "content-type: more than one")
     _read_framing(head, names)
     _read_connection(head)
     return head
