@@ -37,9 +37,11 @@ def opened(*classes, settings=None):
     found = settings_for_parity(settings or Settings())
     with serve_home(found, tools=tools, groups=["testers"]) as (worker, keys):
         inside, doors = open_doors(worker, keys, ["testers"])
-        yield Opened(worker, inside, doors)
-        for door in doors:
-            door.close()
+        try:
+            yield Opened(worker, inside, doors)
+        finally:
+            for door in doors:
+                door.close()
 
 
 def told(report):
