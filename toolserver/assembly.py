@@ -10,6 +10,7 @@ from toolserver.builtin.api import API
 from toolserver.builtin.mcp import MCPTool
 from toolserver.builtin.wsdl import WSDLTool
 from toolserver.describe.agentcatalog import AgentCatalog
+from toolserver.describe.agentlogs import LogLevels
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.idempotency.keys import Keys, make_key_store
@@ -139,8 +140,10 @@ def _mcp(services: Services) -> Iterator[RPCProtocol]:
     """MCP, unless its tool is left out."""
     entry = services.registry.of_class(MCPTool)
     if entry is not None:
-        catalog = AgentCatalog(services.registry, entry.tool.settings.expose)
-        yield MCP(services.settings.limits, catalog, entry.namespace)
+        settings = entry.tool.settings
+        catalog = AgentCatalog(services.registry, settings.expose)
+        levels = services.part(LogLevels) if settings.logs else None
+        yield MCP(services.settings.limits, catalog, entry.namespace, levels)
 
 
 def _picklerpc(settings: Settings, home: Home, access: Access) -> Iterator[RPCProtocol]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolserver import __version__
+from toolserver.builtin.agentlogging import AgentLogging
 from toolserver.builtin.agentpages import page_of
 from toolserver.builtin.agentreading import AgentReading, call_for_agent
 from toolserver.builtin.agenttasks import AgentTasks, tasks_offered
@@ -43,21 +44,24 @@ class MCPSettings:
         expose: Namespaces whose methods agents are offered, with all below them; if
             empty, all but the server's own.
         files: Whether the files below ``www/`` are resources.
+        logs: Whether callers may follow what the tool that they call logs meanwhile.
     """
 
     title: str = "Toolserver"
     instructions: str = ""
     expose: tuple[str, ...] = ()
     files: bool = True
+    logs: bool = False
 
 
-class MCPTool(AgentReading, AgentTasks):
+class MCPTool(AgentReading, AgentTasks, AgentLogging):
     """Describes tools, resources and prompts to agents."""
 
     settings = MCPSettings()
 
     def on_start(self) -> None:
         """Look that the names of tools are distinct for all agents."""
+        super().on_start()
         self._catalog().check()
 
     @expose
@@ -223,6 +227,8 @@ class MCPTool(AgentReading, AgentTasks):
         capabilities: dict[str, Any] = {"tools": {}, "resources": {}, "completions": {}}
         if any(True for _ in catalog.prompts()):
             capabilities["prompts"] = {}
+        if self.settings.logs:
+            capabilities["logging"] = {}
         found: dict[str, Any] = {"capabilities": capabilities}
         if self.settings.instructions:
             found["instructions"] = self.settings.instructions

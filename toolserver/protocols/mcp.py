@@ -16,16 +16,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toolserver import __version__, strictjson
+from toolserver import strictjson
 from toolserver.calls import Call, Outcome
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.describe.agentcontent import failure, result_of
+from toolserver.describe.agentlogs import LogLevels, level_name, level_number
 from toolserver.describe.agenttasks import EXTENSION as TASKS
 from toolserver.describe.agenttasks import is_long, may_be_task
 from toolserver.entries import Target
 from toolserver.errors import (
     Forbidden,
-    InternalError,
     InvalidParams,
     InvalidRequest,
     MethodNotFound,
@@ -37,6 +37,7 @@ from toolserver.protocols.base import IDEMPOTENCY_KEY
 from toolserver.protocols.jsonnumbers import essence_of, renumbered
 from toolserver.protocols.mcp_envelope import (
     HANDSHAKE,
+    LOG_LEVEL,
     STATELESS,
     HeaderMismatch,
     MissingCapability,
@@ -46,13 +47,18 @@ from toolserver.protocols.mcp_envelope import (
     is_stateless,
     version_of,
 )
-from toolserver.protocols.mcp_methods import CACHEABLE, kwargs_of, method_of
+from toolserver.protocols.mcp_messages import (
+    dressed,
+    write_error,
+    write_log,
+    write_progress,
+    write_result,
+)
+from toolserver.protocols.mcp_methods import SET_LEVEL, kwargs_of, method_of
 from toolserver.settings import Limits
 
 __all__ = ["MCP"]
 
-#: For how long, milliseconds. Each caller sees what it may use.
-_TTL_MS = 60_000
 #: Errors that stateless revisions tell by HTTP, too.
 _BAD_REQUESTS = (
     ParseError,
@@ -68,6 +74,8 @@ _CALL, _TASK = "tools/call", "tools/call as a task"
 _KEY = "toolserver/idempotencyKey"
 #: Where a request notes its revision, that it is a batch, and its progress token.
 _VERSION, _BATCH, _PROGRESS = "mcp.version", "mcp.batch", "mcp.progress"
+#: Where it notes from which level on its caller follows the log.
+_LOG = "mcp.log"
 
 
 class MCP:
@@ -77,18 +85,27 @@ class MCP:
         limits: Bounds for the depth and the values of JSON and the size of a batch.
         catalog: The methods that agents are offered.
         namespace: Under which name the tool of the protocol is registered.
+        levels: What sessions follow of the logs of their calls; None where nobody may
+            follow them.
     """
 
     prefix = "MCP"
     aliases = ("mcp",)
     content_type = "application/json"
 
-    def __init__(self, limits: Limits, catalog: AgentCatalog, namespace: str) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        catalog: AgentCatalog,
+        namespace: str,
+        levels: LogLevels | None = None,
+    ) -> None:
         self._max_depth = limits.json_depth
         self._max_values = limits.json_values
         self._max_batch = limits.batch
         self._catalog = catalog
         self._namespace = namespace
+        self._levels = levels
 
     def decode(self, request: Request) -> list[Call]:
         """Read a request, a notification, or a batch of an early revision.
@@ -174,15 +191,20 @@ class MCP:
         token = request.notes.get(_PROGRESS)
         if type(token) not in (str, int):
             return None
-        params = {"progressToken": token, "progress": fraction, "total": 1.0}
-        if text:
-            params["message"] = text
-        told = {
-            "jsonrpc": "2.0",
-            "method": "notifications/progress",
-            "params": params,
-        }
-        return strictjson.encode(told).decode()
+        return write_progress(token, fraction, text)
+
+    def log_level(self, request: Request, call: Call) -> int | None:
+        """What the caller follows of the log; see `StreamingProtocol`."""
+        if self._levels is None:
+            return None
+        if is_stateless(request.notes[_VERSION]):
+            level: int | None = request.notes.get(_LOG)
+            return level
+        return self._levels.get(request.headers.get("mcp-session-id", ""))
+
+    def encode_log(self, level: int, logger: str, text: str) -> str:
+        """What is told of a line of a log; see `StreamingProtocol`."""
+        return write_log(level_name(level), logger, text)
 
     def essence(self, request: Request) -> bytes:
         """What tells calls from others; see `toolserver.web.rpc.NumberedProtocol`."""
@@ -223,11 +245,13 @@ class MCP:
             meta = params.get("_meta")
             if type(meta) is dict:
                 request.notes[_PROGRESS] = meta.get("progressToken")
+                if is_stateless(version) and LOG_LEVEL in meta:
+                    request.notes[_LOG] = level_number(meta[LOG_LEVEL])
                 if name == _CALL and _KEY in meta and _BATCH not in request.notes:
                     request.notes[IDEMPOTENCY_KEY] = _key_field(meta[_KEY])
             if name == _CALL:
                 return self._call_tool(version, id_, params)
-            return self._call(version, name, id_, params)
+            return self._call(request, name, id_, params)
         except ToolserverError as error:
             return Call("", id=(id_, name), error=error)
 
@@ -240,14 +264,19 @@ class MCP:
         # All others are taken, and tell nothing that would matter here.
         return Call("", notify=True, error=InvalidRequest("a notification"))
 
-    def _call(self, version: str, name: str, id_: Any, params: dict[str, Any]) -> Call:
+    def _call(
+        self, request: Request, name: str, id_: Any, params: dict[str, Any]
+    ) -> Call:
+        version = request.notes[_VERSION]
         found = method_of(name, version)
-        if found is None:
+        if found is None or (name == SET_LEVEL and self._levels is None):
             raise MethodNotFound(f"no method {name!r:.70}")
         if name.startswith("tasks/") and is_stateless(version):
             _check_extension(params, TASKS)
         method, parameters = found
         kwargs = kwargs_of(name, version)
+        if name == SET_LEVEL:
+            kwargs["session"] = request.headers.get("mcp-session-id", "")
         for key, parameter in parameters.items():
             if key in params:
                 kwargs[parameter] = params[key]
@@ -270,40 +299,29 @@ class MCP:
     def _answer(self, request: Request, outcome: Outcome) -> bytes:
         id_, method = outcome.call.id or (None, "")
         error, version = outcome.error, request.notes.get(_VERSION)
+        has_handshake = version in HANDSHAKE
         try:
             if method == _CALL and outcome.call.error is None:
                 result = self._result(outcome)
-            elif method == _TASK and error is not None and version in STATELESS:
+            elif method == _TASK and error is not None and not has_handshake:
                 # Agents that are given tasks may be given results just as well.
                 result = failure(error)
             elif error is not None:
-                return _error(id_, error)
+                return write_error(id_, error)
             else:
                 result = outcome.plain
-            return _message(id_, result=self._dressed(request, method, result))
+            return write_result(
+                id_, result if has_handshake else dressed(method, result)
+            )
         except ToolserverError as failed:
             # What JSON cannot carry; of an error, what goes with its message.
             told = failure(failed if error is None else error, tells_data=False)
-            return _message(id_, result=self._dressed(request, method, told))
+            return write_result(id_, told if has_handshake else dressed(method, told))
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
         if outcome.error is not None:
             return failure(outcome.error)
         return result_of(self._catalog.find(outcome.call.name), outcome.value)
-
-    def _dressed(
-        self, request: Request, method: str, result: dict[str, Any]
-    ) -> dict[str, Any]:
-        """A result with what stateless revisions add to each."""
-        if request.notes.get(_VERSION) in HANDSHAKE:
-            return result
-        found = {"resultType": "complete", **result}
-        if method in CACHEABLE:
-            found |= {"ttlMs": _TTL_MS, "cacheScope": "private"}
-        server = {"name": "toolserver", "version": __version__}
-        own = {"io.modelcontextprotocol/serverInfo": server}
-        found["_meta"] = {**found.get("_meta", {}), **own}
-        return found
 
     def _status(self, request: Request, outcome: Outcome) -> int:
         error = outcome.error
@@ -363,17 +381,3 @@ def _invalid(text: str) -> Call:
 
 def _no_object(what: str) -> InvalidParams:
     return InvalidParams(f"{what}: expected an object")
-
-
-def _message(id_: Any, **members: Any) -> bytes:
-    return strictjson.encode({"jsonrpc": "2.0", "id": id_, **members})
-
-
-def _error(id_: Any, error: ToolserverError) -> bytes:
-    told: dict[str, Any] = {"code": error.code, "message": error.message}
-    data = error.data
-    if isinstance(error, InternalError):
-        data = {"reference": error.reference}
-    if isinstance(data, Mapping) and data:
-        told["data"] = data
-    return _message(id_, error=told)

@@ -21,6 +21,7 @@ from toolserver.message import Request
 
 __all__ = [
     "HANDSHAKE",
+    "LOG_LEVEL",
     "STATELESS",
     "HeaderMismatch",
     "MissingCapability",
@@ -40,6 +41,8 @@ _ASSUMED = "2025-03-26"
 
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+#: The member of ``_meta`` that says from which level on logs are followed.
+LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 #: Which parameter of a method a proxy finds in the header ``Mcp-Name``.
 _NAMED = {
     "tools/call": "name",

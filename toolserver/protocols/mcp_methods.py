@@ -14,7 +14,10 @@ from typing import Any
 
 from toolserver.protocols.mcp_envelope import HANDSHAKE, STATELESS
 
-__all__ = ["CACHEABLE", "kwargs_of", "method_of"]
+__all__ = ["CACHEABLE", "SET_LEVEL", "kwargs_of", "method_of"]
+
+#: Sets what a session follows of the log.
+SET_LEVEL = "logging/setLevel"
 
 _Method = tuple[str, Mapping[str, str]]
 
@@ -33,6 +36,7 @@ _COMMON: dict[str, _Method] = {
 _HANDSHAKE: dict[str, _Method] = {
     "initialize": ("initialize", {"protocolVersion": "protocol_version"}),
     "ping": ("ping", {}),
+    SET_LEVEL: ("set_log_level", {"level": "level"}),
 }
 _TASKS: dict[str, _Method] = {
     "tasks/get": ("get_task", {"taskId": "id"}),

@@ -23,6 +23,8 @@ from toolserver.jobs.progress import CANCEL_CALL, listener
 from toolserver.message import Request, Response
 from toolserver.services import Services
 from toolserver.subscribers import Subscriber, Subscribers
+from toolserver.web.calllogs import follow_log
+from toolserver.web.callnews import CallNews, LogLine
 
 __all__ = ["CallStreams", "StreamingProtocol"]
 
@@ -58,6 +60,28 @@ class StreamingProtocol(Protocol):
             call: The call.
             fraction: How much is done, from 0 to 1.
             text: What is being done.
+        """
+        ...
+
+    def log_level(self, request: Request, call: Call) -> int | None:
+        """From which level on the caller follows what the tool logs.
+
+        Args:
+            request: The request.
+            call: The call.
+
+        Returns:
+            The level, as `logging` numbers it; None where the caller follows nothing.
+        """
+        ...
+
+    def encode_log(self, level: int, logger: str, text: str) -> str:
+        """What is told of a line that a tool has logged.
+
+        Args:
+            level: Its level, as `logging` numbers it.
+            logger: The logger.
+            text: The message.
         """
         ...
 
@@ -100,7 +124,8 @@ class CallStreams:
         offered = self._services
         subscriber = offered.part(Subscribers).admit(request, offered.settings)
         try:
-            greenlet = self._start(call, make, subscriber, key)
+            level = codec.log_level(request, call)
+            greenlet = self._start(call, make, subscriber, key, level)
             first = self._first(subscriber, greenlet)
         except BaseException:
             subscriber.close()
@@ -120,8 +145,7 @@ class CallStreams:
                     if item is None:
                         yield None
                         continue
-                    told = codec.encode_progress(request, call, *item)
-                    if told is not None:
+                    for told in _encoded(codec, request, call, item):
                         yield ServerEvent(told, event="message")
             finally:
                 # Nobody waits for it any more.
@@ -135,12 +159,17 @@ class CallStreams:
         make: Callable[[Call], Outcome],
         subscriber: Subscriber,
         key: str,
+        level: int | None,
     ) -> gevent.Greenlet[..., None]:
+        news = CallNews(subscriber)
+
         def work() -> None:
             outer = current() or Context(services=self._services)
             inner = outer.nested(outer.tool, outer.method)
             with bind(inner):
-                listener.set(lambda fraction, text: subscriber.put((fraction, text)))
+                listener.set(news.tell_progress)
+                if level is not None:
+                    self._follow_log(call, level, news)
                 outcome = make(call)
             subscriber.put(outcome)
 
@@ -152,10 +181,17 @@ class CallStreams:
         greenlet.start()
         return greenlet
 
+    def _follow_log(self, call: Call, level: int, news: CallNews) -> None:
+        try:
+            tool = self._services.registry.target(call.name).tool
+        except Exception:  # why it cannot be called, the call itself tells
+            return
+        follow_log(tool.log, level, news.tell_line)
+
     def _first(
         self, subscriber: Subscriber, greenlet: gevent.Greenlet[..., None]
     ) -> Any:
-        """The outcome if it comes soon, else the first progress, or None."""
+        """The outcome if it comes soon, else the first news, or None."""
         deadline = time.monotonic() + _SOON
         try:
             return subscriber.get(deadline - time.monotonic())
@@ -177,6 +213,18 @@ class CallStreams:
 def _end(greenlet: gevent.Greenlet[..., None]) -> None:
     """End a call; as an error that is told, not as a failure of the tool."""
     greenlet.kill(CallCancelled("the caller has cancelled it"), block=False)
+
+
+def _encoded(
+    codec: StreamingProtocol, request: Request, call: Call, news: CallNews
+) -> Iterator[str]:
+    for item in news.take():
+        if isinstance(item, LogLine):
+            yield codec.encode_log(item.level, item.logger, item.text)
+            continue
+        told = codec.encode_progress(request, call, item.fraction, item.text)
+        if told is not None:
+            yield told
 
 
 def _text(answer: Response) -> str:
