@@ -111,15 +111,15 @@ def test_another_user_does_not_get_to_the_socket(server):
 def test_another_user_who_gets_to_the_socket_is_refused(server, audit, tmp_path):
     path = socket_of(server.worker.home, 0)
     path.chmod(0o777)
-    shut = [path.parent, *path.parent.parents]
-    modes = {each: each.stat().st_mode for each in shut}
+    modes = {each: stat.S_IMODE(each.stat().st_mode) for each in path.parents}
+    shut = {each: mode for each, mode in modes.items() if not mode & 0o001}
     try:
-        for folder in shut:
-            folder.chmod(stat.S_IMODE(modes[folder]) | 0o011)
+        for folder, mode in shut.items():
+            folder.chmod(mode | 0o001)
         told = as_another_user(path)
     finally:
-        for folder in shut:
-            folder.chmod(stat.S_IMODE(modes[folder]))
+        for folder, mode in shut.items():
+            folder.chmod(mode)
     assert json.loads(told.splitlines()[0])["type"] == "refused"
     assert "belongs to another user" in told
     (refused,) = audit()

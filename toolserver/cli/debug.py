@@ -12,6 +12,7 @@ import click
 
 from toolserver.cli.group import FAILED, INTERRUPTED, NOT_RUNNING, Fail
 from toolserver.debugger.client import (
+    Abandoned,
     Attachment,
     Detached,
     attach_over_tcp,
@@ -79,7 +80,7 @@ def debug(
             ctx.exit(FAILED)
     except Detached:
         raise Fail("the session has ended before the code") from None
-    except KeyboardInterrupt:
+    except (Abandoned, KeyboardInterrupt):
         click.echo("left; the code may still run", err=True)
         ctx.exit(INTERRUPTED)
     finally:

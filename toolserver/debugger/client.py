@@ -36,7 +36,7 @@ from toolserver.debugger.messages import (
 from toolserver.debugger.places import short_path
 from toolserver.errors import StartError
 
-__all__ = ["Attachment", "Detached", "attach_over_tcp", "attach_to_socket"]
+__all__ = ["Abandoned", "Attachment", "Detached", "attach_over_tcp", "attach_to_socket"]
 
 _READ_SIZE = 65536
 #: Seconds in which a server has to admit us: one whose loop is held up does not.
@@ -47,6 +47,10 @@ T = TypeVar("T")
 
 class Detached(Exception):
     """The session has ended."""
+
+
+class Abandoned(Exception):
+    """Somebody does not wait for the end of what he has interrupted."""
 
 
 class Attachment:
@@ -96,14 +100,17 @@ class Attachment:
 
         Raises:
             Detached: The session has ended.
-            KeyboardInterrupt: It does not end by that, and a second one came.
+            Abandoned: It does not end by that, and a second Ctrl-C came.
         """
         try:
             self._send(Run(source, as_json))
             return self._wait(Done)
         except KeyboardInterrupt:
             self._send(Interrupt())
-        return self._wait(Done)
+        try:
+            return self._wait(Done)
+        except KeyboardInterrupt:
+            raise Abandoned from None
 
     def complete(self, text: str) -> list[str]:
         """Ask how a text may go on.

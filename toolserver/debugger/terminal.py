@@ -55,7 +55,7 @@ class Terminal:
             attachment: The session.
 
         Raises:
-            KeyboardInterrupt: Somebody does not wait for the end of what runs.
+            Abandoned: Somebody does not wait for the end of what he has interrupted.
         """
         self._attachment = attachment
         if self._is_shown:
@@ -79,20 +79,18 @@ class Terminal:
         while True:
             try:
                 source = self._read()
+                if not source.strip():
+                    continue
+                done = attachment.run(source)
+                if done.is_last:
+                    return
+                self.show(done.error or (f"{done.value}\n" if done.value else ""))
             except KeyboardInterrupt:
                 print("\nKeyboardInterrupt")
-                continue
             except EOFError:
                 if self._is_shown:
                     print()
                 return
-            if not source.strip():
-                continue
-            done = attachment.run(source)
-            if done.is_last:
-                return
-            sys.stdout.write(done.error or (f"{done.value}\n" if done.value else ""))
-            sys.stdout.flush()
 
     def _read(self) -> str:
         """One piece of code, whole as far as Python can tell."""
