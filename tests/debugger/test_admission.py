@@ -13,6 +13,7 @@ import time
 
 import gevent
 import pytest
+from msgspec.structs import replace
 
 import toolserver.testing
 from tests.debugger.conftest import until
@@ -307,3 +308,29 @@ def test_a_home_deep_below(tmp_path):
         assert attachment.run("1 + 1").value == "2"
         attachment.close()
     assert os.listdir(folder_of(server.worker.home)) == []
+
+
+def test_a_process_leaves_its_places_to_the_one_that_replaces_it(
+    guarded, address, monkeypatch, caplog
+):
+    monkeypatch.setattr("toolserver.debugger.listener._RETRY_S", 0.02)
+    worker, port = guarded.worker, address[1]
+    debugger = DebuggerSettings(
+        enabled=True, address=f"127.0.0.1:{port}", password_file="secret"
+    )
+    settings = replace(worker.settings, debugger=debugger)
+    later = Worker(settings, worker.home, tools=[])
+    try:
+        later.start()
+        until(lambda: "cannot listen on port" in caplog.text)
+        worker._debugger.leave()
+        assert until(lambda: later._debugger.address) == address
+        for attachment in (
+            attach_to_socket(socket_of(worker.home, 0), print),
+            attach_over_tcp(address, PASSWORD.encode(), print),
+        ):
+            same = attachment.run("server.settings.debugger.address").value
+            assert same == repr(debugger.address)
+            attachment.close()
+    finally:
+        later.stop(1.0)
