@@ -8,7 +8,6 @@ import json
 import os
 import statistics
 import subprocess
-from contextlib import ExitStack
 
 from benchmarks import environment
 from benchmarks.messages import Connection, Request
@@ -16,7 +15,7 @@ from benchmarks.report import Line, Sense
 from benchmarks.rounds import Rates, Run, say
 from benchmarks.servers import HERE, Server, Toolserver
 
-SPAWNED, QUEUED, TIMERS, SECONDS = 20_000, 1000, 100_000, 5
+SPAWNED, QUEUED, SECONDS = 20_000, 1000, 5
 #: In the memory of the process, and kept there for no longer than a round.
 MEMORY = Toolserver(
     settings=(
@@ -50,7 +49,12 @@ def peer(run: Run, script: str, count: int) -> list[float]:
 
 
 def measure(run: Run) -> list[Line]:
-    return [*at_once(run), *queued(run), timed(run)]
+    return [
+        *at_once(run),
+        *queued(run),
+        timed(run, "in memory", MEMORY, count=100_000, ahead=7, at_most=10),
+        timed(run, "in SQLite", Toolserver(), count=5000, ahead=5, at_most=50),
+    ]
 
 
 def at_once(run: Run) -> list[Line]:
@@ -93,26 +97,37 @@ def queued(run: Run) -> list[Line]:
     ]
 
 
-def timed(run: Run) -> Line:
-    """How late jobs begin that are due at a time."""
+def timed(
+    run: Run, where: str, spec: Toolserver, *, count: int, ahead: int, at_most: int
+) -> Line:
+    """How late jobs begin that are due at a time.
+
+    Args:
+        run: The run.
+        where: Where they are stored.
+        spec: The server that stores them there.
+        count: How many there are.
+        ahead: Seconds in which they are asked for before.
+        at_most: Milliseconds by which 99 of 100 may be late.
+    """
+    asked = f"timers?count={count}&seconds={SECONDS}&ahead={ahead}"
     rounds = []
-    with ExitStack() as stack:
-        server = stack.enter_context(run.server(MEMORY))
+    with run.server(spec) as server:
         for _ in range(run.rounds):
-            late = ask(server, f"timers?count={TIMERS}&seconds={SECONDS}")
+            late = ask(server, asked)
             assert min(late) >= 0, "a job began too early"
             rounds.append(
                 [1000 * statistics.quantiles(late, n=100)[at] for at in (49, 98)]
             )
-            say("  {} timers: p50 {:.2f} ms, p99 {:.2f} ms".format(TIMERS, *rounds[-1]))
+            say("  {} timers: p50 {:.2f} ms, p99 {:.2f} ms".format(count, *rounds[-1]))
     middle, last = (statistics.median(values) for values in zip(*rounds, strict=True))
     return Line(
-        f"{TIMERS:,} timers over {SECONDS} s: lateness, p99",
-        f"schedule, in memory: p50 {middle:.2f} ms",
+        f"{count:,} timers over {SECONDS} s: lateness, p99",
+        f"schedule, {where}: p50 {middle:.2f} ms",
         "the moment itself",
         last,
         [each[1] for each in rounds],
         Sense.AT_MOST,
-        10,
+        at_most,
         " ms",
     )

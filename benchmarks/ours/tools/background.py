@@ -47,10 +47,16 @@ class Background(StandardTool):
         return count / (time.perf_counter() - begin)
 
     @limit(timeout=0)
-    def timers(self, count: int, seconds: float) -> list[float]:
-        """By how many seconds calls are late that are due at random moments."""
+    def timers(self, count: int, seconds: float, ahead: float) -> list[float]:
+        """By how many seconds calls are late that are due at random moments.
+
+        Args:
+            count: How many calls.
+            seconds: The time in which they are due.
+            ahead: Seconds before that, in which they are asked for.
+        """
         self.late.clear()
-        begin = time.time() + 2 + count * 5e-5
+        begin = time.time() + ahead
         for number in range(count):
             when = begin + random.random() * seconds
             self.schedule(when, self.due, when)
