@@ -86,6 +86,13 @@ def test_calls_are_watched_until_the_limit(client, server):
     assert server.worker.registry.target("shop.greet").function is function
 
 
+def test_who_calls_is_told_with_the_call(client, server):
+    client('t = trace("shop.greet")')
+    server.as_client("an\x1b[2Jn").call("shop.greet", "\x1b[2J")
+    until(lambda: "called" in client.text)
+    assert "('\\x1b[2J') by an\\x1b[2Jn\n" in client.text
+
+
 def test_a_trace_ends_by_its_time(client, server):
     function = server.worker.registry.target("shop.greet").function
     assert client('trace("shop.greet", seconds=0.05).wait()') == "True"

@@ -19,6 +19,7 @@ from gevent.event import Event
 
 from toolserver.contexts import context
 from toolserver.contractchecks import checked
+from toolserver.debugger.listings import printable
 from toolserver.entries import Target
 from toolserver.factories import TransientTool
 from toolserver.nativethreads import in_native_thread
@@ -273,7 +274,7 @@ class Trace:
         return True
 
     def _tell(self, text: str) -> None:
-        self._in_loop(lambda: self._tell_in_loop(f"{text}\n"))
+        self._in_loop(lambda: self._tell_in_loop(f"{printable(text)}\n"))
 
     def _in_loop(self, function: Callable[[], object]) -> None:
         """Do what belongs to the loop, whose thread this need not be."""

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-__all__ = ["Listing"]
+__all__ = ["Listing", "printable"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,23 @@ class Listing(list[T]):
         )
 
 
+def printable(text: str) -> str:
+    """Write text from the network so that it does nothing to a terminal.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The same with what is not printable as in Python's own texts.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
@@ -44,8 +61,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds")
     if isinstance(value, (list, tuple, set, frozenset)):
-        return ", ".join(map(str, value))
-    return str(value).replace("\n", " ")
+        return printable(", ".join(map(str, value)))
+    return printable(str(value))
 
 
 def _cut(text: str) -> str:
