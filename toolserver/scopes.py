@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from toolserver.contexts import Var, current
 from toolserver.errors import Forbidden
 
-__all__ = ["check_scope", "in_scope", "set_scope"]
+__all__ = ["check_scope", "in_scope", "scope", "set_scope"]
 
 _scope: Var[tuple[str, ...] | None] = Var("scope", default=None)
 _prefix: Var[str] = Var("scope prefix", default="")
@@ -27,6 +27,11 @@ def set_scope(namespaces: Iterable[str], prefix: str = "") -> None:
     """
     _scope.set(tuple(namespaces))
     _prefix.set(prefix)
+
+
+def scope() -> tuple[str, ...] | None:
+    """What the running request may use, or None where nothing confines it."""
+    return _scope.get()
 
 
 def in_scope(namespace: str) -> bool:

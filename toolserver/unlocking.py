@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from toolserver.contexts import Var, current
 
-__all__ = ["is_unlocked", "unlock"]
+__all__ = ["is_unlocked", "unlock", "unlocked"]
 
 _unlocked: Var[str | None] = Var("unlocked", default=None)
 
@@ -29,3 +29,8 @@ def is_unlocked(namespace: str) -> bool:
         namespace: Its dotted name.
     """
     return current() is not None and _unlocked.get() == namespace
+
+
+def unlocked() -> str | None:
+    """The tool with whose secret the running request was signed, or None."""
+    return _unlocked.get()

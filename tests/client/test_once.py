@@ -9,9 +9,10 @@ from gevent.event import Event
 
 from tests.client.protocols import OPEN
 from tests.client.scripted import Scripted, respond, result
-from toolserver import StandardTool, register
+from toolserver import CRAMSettings, OnlyRPCCRAMTool, StandardTool, register
+from toolserver.auth.nonces import Nonces
 from toolserver.client import ConnectionFailed, RemoteToolserver
-from toolserver.errors import KeyInUse, KeyReused
+from toolserver.errors import KeyInUse, KeyReused, Unauthenticated
 from toolserver.testing import serve
 
 
@@ -42,9 +43,24 @@ class Typed:
     def place(self, item: str, count: int = 1) -> tuple[int, int]: ...
 
 
+@register("once.vault")
+class Vault(OnlyRPCCRAMTool):
+    settings = CRAMSettings(secret="s3cret")
+
+    def on_start(self):
+        self.looks = 0
+
+    def look(self) -> int:
+        self.looks += 1
+        return self.looks
+
+
 @pytest.fixture
-def server():
-    with serve(Shop, Nested) as found:
+def server(tmp_path):
+    (tmp_path / "var").mkdir()
+    # As if a server had run here before, which kept its memory of signatures.
+    Nonces(tmp_path / "var/nonces.db", most=1, since=0).close()
+    with serve(Shop, Nested, Vault, home=tmp_path) as found:
         yield found
 
 
@@ -63,6 +79,19 @@ def test_a_repeated_call_gets_the_first_result_again(server, protocol):
     with pytest.raises(KeyReused, match="another request"):
         place.once("order-17", "pen")
     assert place.once("order-18", "book") == [2, 1]
+
+
+def test_calls_that_are_signed_with_a_secret_take_keys(server):
+    remote = server.remote(secrets={"once.vault": "s3cret"})
+    look = remote.get_tool("once.vault").look
+    assert [look.once("k"), look.once("k"), look.once("l")] == [1, 1, 2]
+    # Who does not know the secret gets nothing, not even what is kept.
+    with pytest.raises(KeyReused):
+        server.remote().once("k", "once.vault.look")
+    with pytest.raises(Unauthenticated):
+        server.remote().once("m", "once.vault.look", "no answer")
+    answered = server.remote().get_tool("once.vault", secret="s3cret").look
+    assert answered.once(None) == 3
 
 
 def test_random_keys_are_new_ones(server):

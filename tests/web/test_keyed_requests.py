@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toolserver.testing
+from tests.processes.servers import wait_for
 from toolserver import (
     AuthenticatedTool,
     Response,
@@ -240,6 +241,40 @@ def test_while_the_first_one_runs_others_are_told_to_come_again(server, shop):
     assert is_replayed(post(server, "/keyed/shop/wait", data=b""))
 
 
+def test_a_call_goes_on_where_its_caller_hangs_up(server, shop):
+    for path in ("/keyed/shop/wait", "/MCP"):
+        shop.orders.clear()
+        shop.gate.clear()
+        shop.entered.clear()
+        lost = gevent.spawn(_wait_in_vain, server, path)
+        assert shop.entered.wait(5)
+        lost.kill()
+        shop.gate.set()
+        answer = wait_for(lambda path=path: _answered(server, path))
+        assert is_replayed(answer)
+        assert shop.orders == ["waited"]
+
+
+def _wait_in_vain(server, path):
+    with requests.Session() as session:
+        _send_wait(session, server.url(path))
+
+
+def _answered(server, path):
+    answer = _send_wait(server.http, server.url(path))
+    return answer if answer.ok else None
+
+
+def _send_wait(session, url):
+    message = None
+    if url.endswith("MCP"):
+        params = {"name": "keyed.shop.wait"}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    key = f'"{url}"'
+    headers = {"Accept": "application/json, text/event-stream", "Idempotency-Key": key}
+    return session.post(url, json=message, headers=headers)
+
+
 def test_of_many_at_once_one_is_carried_out(server, shop):
     shop.gate.set()
 
@@ -351,7 +386,7 @@ def test_the_answer_of_one_caller_is_none_of_another(members):
 
 def test_who_may_not_use_a_tool_any_more_gets_no_answer_again(members, monkeypatch):
     assert members("ann").ok
-    assert members("ann elsewhere").status_code == 403
+    assert members("ann elsewhere").status_code == 422
     monkeypatch.setattr(Members, "clients", ("bob",))
     assert members("ann").status_code == 403
 

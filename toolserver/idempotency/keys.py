@@ -15,7 +15,13 @@ import gevent
 import msgspec
 from gevent.lock import RLock
 
-from toolserver.errors import KeyInUse, KeyReused, OutcomeUnknown
+from toolserver.errors import (
+    KeyInUse,
+    KeyReused,
+    OutcomeUnknown,
+    Overload,
+    StartError,
+)
 from toolserver.home import Home
 from toolserver.idempotency.memory import MemoryKeyStore
 from toolserver.idempotency.records import (
@@ -147,10 +153,16 @@ class Keys:
 
     def _open(self) -> None:
         with self._opening:
-            if not self._is_open:
+            if self._is_open:
+                return
+            try:
                 self._store.open()
-                self._is_open = True
-                self.purge()
+            except StartError as error:
+                # The server has started, and requests without keys are none the worse.
+                log.error("%s", error)
+                raise Overload("idempotency keys cannot be stored") from error
+            self._is_open = True
+            self.purge()
 
     def _look_up(self, use: KeyUse) -> Finding:
         found = self._begin(use)

@@ -34,7 +34,8 @@ from toolserver.errors import (
 from toolserver.idempotency.keys import Keys
 from toolserver.idempotency.records import KeptAnswer, KeyUse
 from toolserver.message import Headers, Request, Response
-from toolserver.scopes import check_scope
+from toolserver.scopes import check_scope, scope
+from toolserver.unlocking import unlocked
 from toolserver.web.problems import exception_of
 
 __all__ = ["FIELD", "Attempt", "KeyedRequests"]
@@ -175,7 +176,7 @@ class KeyedRequests:
         use = KeyUse(
             name=_digest(caller, key),
             caller=caller,
-            fingerprint=_fingerprint(request, essence),
+            fingerprint=_fingerprint(request, essence, context),
             may_repeat=all(_is_idempotent(target) for target in targets),
         )
         found = self._keys.begin(use)
@@ -302,8 +303,11 @@ def _digest(*parts: str | bytes) -> bytes:
     return found.digest()
 
 
-def _fingerprint(request: Request, essence: bytes | None) -> bytes:
+def _fingerprint(request: Request, essence: bytes | None, context: Context) -> bytes:
+    # What somebody was answered who has proved more is not for who proves less.
+    rights = (context.auth_type, unlocked(), scope())
     return _digest(
+        repr(rights),
         request.method,
         request.raw_path,
         request.query_string,
