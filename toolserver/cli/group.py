@@ -47,6 +47,7 @@ COMMANDS = {
     "groups": ("accounts", "List the groups and their members, or change them."),
     "keygen": ("keys", "Make a key pair for a client, or for the server."),
     "debug": ("debug", "Open a prompt inside the running server."),
+    "doctor": ("doctor", "Look for what is wrong with a home, and tell what to do."),
     "config": ("homes", "Show the settings in force and where they were set."),
 }
 

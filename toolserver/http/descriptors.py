@@ -5,10 +5,19 @@ from __future__ import annotations
 import contextlib
 import resource
 
-__all__ = ["most_connections", "raise_bound"]
+__all__ = ["most_connections", "needed_descriptors", "raise_bound"]
 
 #: Descriptors for all that is no connection: the listener, logs, databases, uploads.
 _LEAST_RESERVED = 64
+
+
+def needed_descriptors(connections: int) -> int:
+    """How many descriptors a process needs for its connections and their requests.
+
+    Args:
+        connections: How many there may be at once.
+    """
+    return connections + max(_LEAST_RESERVED, connections // 3) + 1
 
 
 def raise_bound(connections: int) -> None:
@@ -18,7 +27,7 @@ def raise_bound(connections: int) -> None:
         connections: How many there may be at once.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + max(_LEAST_RESERVED, connections // 3) + 1
+    needed = needed_descriptors(connections)
     if hard != resource.RLIM_INFINITY:
         needed = min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < needed:
