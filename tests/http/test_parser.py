@@ -89,6 +89,7 @@ def test_heads_are_kept_by_their_bytes_but_not_those_with_secrets():
         b"Proxy-Authorization: x\r\n",
         b"Cookie: a=b\r\n",
         b"Expect: 100-continue\r\n",
+        b'Idempotency-Key: "order-17"\r\n',
         b"Transfer-Encoding: chunked\r\n",
     ):
         data = head(b"POST / HTTP/1.1", field)

@@ -1,6 +1,7 @@
 """Whose request makes its call, while processes live and die."""
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.processes.servers import wait_for
 from toolserver.errors import KeyInUse, KeyReused, OutcomeUnknown, Overload, TooMany
 from toolserver.idempotency.keys import Keys
 from toolserver.idempotency.memory import MemoryKeyStore
@@ -29,9 +31,9 @@ def use(fingerprint=b"request", **facts):
 def make(tmp_path):
     with contextlib.ExitStack() as stack:
 
-        def make(lease=30.0, clock=time.time):
+        def make(lease=30.0, clock=time.time, **options):
             store = SQLiteKeyStore(tmp_path / "keys.db", Bounds())
-            keys = Keys(store, clock, JobSettings(lease_timeout=lease))
+            keys = Keys(store, clock, JobSettings(lease_timeout=lease), **options)
             stack.callback(keys.close)
             return keys
 
@@ -96,12 +98,18 @@ def test_an_answer_that_is_not_kept_was_given(make):
         keys.begin(use(may_repeat=True))
 
 
-def test_what_is_over_is_forgotten_when_the_store_is_opened(make):
+def test_what_is_over_is_forgotten_without_being_asked_for(make, tmp_path):
     now = 1000.0
-    make(clock=lambda: now).begin(use()).keep(ANSWER)
+    keys = make(clock=lambda: now, purge_interval=0.01)
+    keys.begin(use()).keep(ANSWER)
+    assert keys.begin(use()) == ANSWER
     now += 86_400
-    later = make(clock=lambda: now)
-    assert not isinstance(later.begin(use()), KeptAnswer)
+
+    def count():
+        with contextlib.closing(sqlite3.connect(tmp_path / "keys.db")) as base:
+            return base.execute("SELECT count(*) FROM keys").fetchone()[0]
+
+    wait_for(lambda: count() == 0)
 
 
 def test_a_store_that_cannot_be_used_refuses_keys_alone(tmp_path, caplog):

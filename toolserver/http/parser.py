@@ -34,8 +34,8 @@ _CACHED_SIZE = 1024
 _NEVER_CACHED = frozenset(
     {
         *("authorization", "proxy-authorization", "cookie", "transfer-encoding"),
-        # Each is signed anew.
-        *("expect", "signature"),
+        # Each is signed anew, or named by a key of its own.
+        *("expect", "signature", "idempotency-key"),
     }
 )
 

@@ -21,6 +21,7 @@ from toolserver.errors import (
     OutcomeUnknown,
     Overload,
     StartError,
+    ToolserverError,
 )
 from toolserver.home import Home
 from toolserver.idempotency.memory import MemoryKeyStore
@@ -75,20 +76,28 @@ class Keys:
         store: Where they are kept.
         clock: Tells the time, seconds; the same in all processes of the store.
         settings: For how long, and how leases last.
+        purge_interval: Seconds between two looks at what is to be forgotten.
     """
 
     def __init__(
-        self, store: KeyStore, clock: Callable[[], float], settings: JobSettings
+        self,
+        store: KeyStore,
+        clock: Callable[[], float],
+        settings: JobSettings,
+        *,
+        purge_interval: float = 600.0,
     ) -> None:
         self._store = store
         self._clock = clock
         self._lifetime = settings.idempotency_lifetime
         self._lease_timeout = settings.lease_timeout
+        self._purge_interval = purge_interval
         self._runner = name_runner()
         self._opening = RLock()
         self._is_open = False
         self._running: set[tuple[bytes, int]] = set()
         self._tending: gevent.Greenlet[..., None] | None = None
+        self._purging: gevent.Greenlet[..., None] | None = None
 
     def begin(self, use: KeyUse) -> OpenKey | KeptAnswer:
         """Find out whether a request is the first one with its key.
@@ -145,8 +154,9 @@ class Keys:
 
     def close(self) -> None:
         """Let go of the store, after all requests have ended."""
-        if self._tending is not None:
-            self._tending.kill()
+        for greenlet in (self._tending, self._purging):
+            if greenlet is not None:
+                greenlet.kill()
         if self._is_open:
             self._is_open = False
             self._store.close()
@@ -162,7 +172,15 @@ class Keys:
                 log.error("%s", error)
                 raise Overload("idempotency keys cannot be stored") from error
             self._is_open = True
-            self.purge()
+            self._purging = gevent.spawn(self._purge_often)
+
+    def _purge_often(self) -> None:
+        while True:
+            try:
+                self.purge()
+            except ToolserverError as error:
+                log.error("idempotency keys are not forgotten: %s", error)
+            gevent.sleep(self._purge_interval)
 
     def _look_up(self, use: KeyUse) -> Finding:
         found = self._begin(use)
