@@ -141,8 +141,10 @@ NAMES_ONLY = Difference(
 UNKNOWN_NAMES = Difference(
     "tools and methods that do not exist",
     ("REST", "MCP"),
-    "`NotFound` over REST; over MCP an unknown tool in either case",
-    "any URL may lead to something else, and MCP calls every method a tool",
+    "`NotFound` over REST, or that the caller may not use the tool; over MCP an "
+    "unknown tool in either case",
+    "what is below the URL of a tool may be anything, and for MCP each method is a "
+    "tool",
 )
 #: All known differences.
 DIFFERENCES = (
@@ -153,8 +155,11 @@ DIFFERENCES = (
     OPEN_TYPES,
     UNKNOWN_NAMES,
 )
-#: The error that stands for a missing tool or method where that is another one.
-UNKNOWN_KINDS = {"REST": "NotFound", "MCP": "MethodNotFound"}
+#: The errors that stand for a missing tool or method where these are others.
+UNKNOWN_KINDS = {
+    "REST": frozenset({"NotFound", "Forbidden", "Unauthenticated"}),
+    "MCP": frozenset({"MethodNotFound"}),
+}
 
 
 def refusals(door: str, values: Iterable[Any]) -> list[Difference]:

@@ -34,7 +34,7 @@ from toolserver.parity.doors import (
     RESTDoor,
     SOAPDoor,
 )
-from toolserver.settings import JobSettings, Settings
+from toolserver.settings import DebuggerSettings, JobSettings, Settings
 from toolserver.worker import Worker
 
 __all__ = ["CLIENT", "open_doors", "serve_home", "settings_for_parity"]
@@ -46,11 +46,12 @@ CLIENT = "parity"
 _BEFORE = 3600
 
 
-def settings_for_parity(settings: Settings) -> Settings:
+def settings_for_parity(settings: Settings, home: Home | None = None) -> Settings:
     """Change settings so far that all doors are open, and nobody else is disturbed.
 
     Args:
         settings: Those of a home.
+        home: The home, from which relative folders are meant; None for none.
 
     Returns:
         The same tools and bounds behind other doors.
@@ -77,15 +78,21 @@ def settings_for_parity(settings: Settings) -> Settings:
         basic=False,
         certificate=False,
         jwt_issuer="",
-        authorization_servers=[],
+        authorization_servers=(),
         # PickleRPC itself asks for a signature; all else is told by the address.
         rsa_authenticate=True,
-        unsigned_paths=["/"],
+        unsigned_paths=("/",),
     )
+    tools = settings.tools
+    if home is not None:
+        folders = tuple(str(home.path / folder) for folder in tools.folders)
+        tools = replace(tools, folders=folders)
     return replace(
         settings,
         server=server,
         auth=auth,
+        tools=tools,
+        debugger=DebuggerSettings(),
         picklerpc=replace(settings.picklerpc, enabled=True),
         jobs=replace(JobSettings(), engine="memory"),
     )
