@@ -140,7 +140,7 @@ def test_who_knows_the_password_attaches(guarded, address):
 def test_a_wrong_password_is_refused_slowly_and_written_down(
     guarded, address, monkeypatch
 ):
-    monkeypatch.setattr("toolserver.debugger.listener._PENALTY_S", 0.2)
+    monkeypatch.setattr("toolserver.debugger.admission._PENALTY_S", 0.2)
     begin = time.monotonic()
     with pytest.raises(StartError, match="wrong password"):
         attach_over_tcp(address, b"incorrect horse battery", print)

@@ -1,5 +1,6 @@
 """Methods run other code, are watched and loaded again; calls go on meanwhile."""
 
+import logging
 import uuid
 
 import gevent
@@ -161,6 +162,33 @@ def test_bounds_of_a_trace(client):
         'trace("shop.greet", seconds=1e9)'
     )
     assert "limit: got 0" in client.fails('trace("shop.greet", limit=0)')
+
+
+def test_the_level_of_a_log_is_another_one_for_a_while(client, server, caplog):
+    log = server.tool("shop").log
+    before = log.level
+    client('l = log_level("shop", seconds=0.2)')
+    assert log.isEnabledFor(logging.DEBUG)
+    client('m = log_level("toolserver.tool.shop", "ERROR", seconds=0.1)')
+    assert not log.isEnabledFor(logging.WARNING)
+    assert client("l.is_on, m.wait()") == "(False, True)"
+    assert log.level == before
+    assert client.text == (
+        "toolserver.tool.shop: log level ended, another one begins\n"
+        "toolserver.tool.shop: log level ended, 0.1 seconds are over\n"
+    )
+    assert "Unknown level: 'LOUD'" in client.fails('log_level("shop", "LOUD")')
+    assert log.level == before
+
+
+def test_the_level_of_a_log_is_as_before_when_the_client_has_gone(attach, server):
+    log = server.tool("shop").log
+    before = log.level
+    client = attach()
+    client('log_level("shop", "ERROR")')
+    assert log.level == logging.ERROR
+    client.attachment.close()
+    until(lambda: log.level == before)
 
 
 TOOL = """

@@ -24,7 +24,11 @@ def test_tools_are_listed_and_had_by_their_names(client, server):
     assert rows["shop"]["source"].partition(":")[0].endswith("shop.py")
     assert "shop" in client("list(tools)")
     assert client('tools["shop"] is server.registry.entry("shop").tool') == "True"
-    assert client.fails('tools["shp"]').endswith("no tool 'shp', did you mean 'shop'?")
+    told = client.fails('tools["shp"]')
+    assert told == """KeyError: "no tool 'shp', did you mean 'shop'?\""""
+    assert client("'shp' in tools, 'shop' in tools, tools.get('shp')") == (
+        "(False, True, None)"
+    )
     assert client("len(tools) == len(list(tools))") == "True"
 
 

@@ -9,6 +9,7 @@ out to forge the log can, as whatever the user of the server may do it may do, t
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from toolserver.logs import AUDIT
 
 __all__ = ["AuditTrail"]
+
+log = logging.getLogger("toolserver.debugger")
 
 _open, _write, _close = os.open, os.write, os.close
 _time, _localtime, _strftime = time.time, time.localtime, time.strftime
@@ -32,6 +35,18 @@ class AuditTrail:
 
     def __init__(self, path: Path) -> None:
         self._path = os.path.abspath(path)
+
+    def note(self, who: str, text: str) -> None:
+        """Write a record of what cannot be prevented; the error log has it otherwise.
+
+        Args:
+            who: See `record`.
+            text: See `record`.
+        """
+        try:
+            self.record(who, text)
+        except OSError as error:
+            log.error("debugger: %s: %s; not in the audit log: %s", who, text, error)
 
     def record(self, who: str, text: str) -> None:
         r"""Write a record; it is in the file when this returns.

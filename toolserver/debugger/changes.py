@@ -1,4 +1,4 @@
-"""Swaps the code of methods and watches their calls, until that is undone.
+"""Swaps the code of methods and has their calls watched, until that is undone.
 
 The function of a method's `Target` is replaced, which the call path reads at each call:
 calls that run go on as they began, and a method that nobody has changed costs nothing.
@@ -6,32 +6,24 @@ calls that run go on as they began, and a method that nobody has changed costs n
 
 from __future__ import annotations
 
-import functools
 import inspect
-import reprlib
-import time
 from collections.abc import Callable
+from logging import Logger
 from types import MethodType
 from typing import Any
 
 import gevent
-from gevent.event import Event
 
-from toolserver.contexts import context
 from toolserver.contractchecks import checked
-from toolserver.debugger.listings import printable
+from toolserver.debugger.temporary import Temporary
+from toolserver.debugger.tracing import Trace
 from toolserver.entries import Target
 from toolserver.factories import TransientTool
-from toolserver.nativethreads import in_native_thread
 from toolserver.registry import Registry
 
-__all__ = ["Changes", "Trace"]
+__all__ = ["Changes"]
 
 Function = Callable[..., Any]
-
-_shown = reprlib.Repr()
-_shown.maxstring = _shown.maxother = 200
-_shown.maxlevel = 3
 
 
 class _Changed:
@@ -59,6 +51,7 @@ class Changes:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._changed: dict[Target, _Changed] = {}
+        self._levels: dict[Logger, Temporary] = {}
         registry.on_swap.append(self._forget_replaced)
 
     @property
@@ -137,6 +130,35 @@ class Changes:
         trace.on_end = end
         self._renew(target, changed)
 
+    def set_level(self, logger: Logger, level: str, lasts: Temporary) -> None:
+        """Have a logger log from another level on for a while.
+
+        Args:
+            logger: The logger.
+            level: The name of the level.
+            lasts: Tells for how long.
+
+        Raises:
+            ValueError: There is no such level.
+        """
+        earlier = self._levels.get(logger)
+        if earlier is not None:
+            # Else it would come back to that one.
+            earlier.stop("another one begins")
+        before = logger.level
+
+        def end() -> None:
+            logger.setLevel(before)
+            del self._levels[logger]
+
+        try:
+            logger.setLevel(level)
+        except ValueError:
+            lasts.stop("there is no such level")
+            raise
+        self._levels[logger] = lasts
+        lasts.on_end = end
+
     def _forget_replaced(self) -> None:
         """Let go of what a tool has left behind that was loaded again."""
         current = {
@@ -164,136 +186,7 @@ class Changes:
             forget()
 
 
-class Trace:
-    """Watches the calls of a method for some time.
-
-    Args:
-        name: Full name of the method.
-        tell: Told of each call and of its end, a line each; must not wait.
-        seconds: How long it lasts.
-        limit: How many calls it tells of at most.
-        when: Told the arguments of a call; whether it is watched. None for all.
-
-    Attributes:
-        on_end: Called once when it ends.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        tell: Callable[[str], None],
-        *,
-        seconds: float,
-        limit: int,
-        when: Callable[..., object] | None = None,
-    ) -> None:
-        self.name = name
-        self.on_end: Callable[[], None] = lambda: None
-        self._tell_in_loop = tell
-        self._loop = gevent.get_hub().loop
-        self._limit = limit
-        self._taken = 0
-        self._when = when
-        self._ended = Event()
-        reason = f"{seconds:g} seconds are over"
-        self._timer = gevent.spawn_later(seconds, self.stop, reason)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether it goes on."""
-        return not self._ended.is_set()
-
-    def stop(self, reason: str = "stopped") -> None:
-        """End it; the method is as before.
-
-        Args:
-            reason: Why.
-        """
-        if self.is_on:
-            self._ended.set()
-            self.on_end()
-            self._tell(f"{self.name}: trace ended, {reason}")
-            if self._timer is not gevent.getcurrent():
-                self._timer.kill(block=False)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end.
-
-        Args:
-            timeout: Seconds to wait; None for no bound.
-
-        Returns:
-            Whether it has ended.
-        """
-        return self._ended.wait(timeout)
-
-    def watched(self, function: Function) -> Function:
-        """Make what is called in the place of a function.
-
-        Args:
-            function: The function, which is called with the same arguments.
-        """
-
-        @functools.wraps(function)
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            if not self._takes(args, kwargs):
-                return function(*args, **kwargs)
-            number = self._taken
-            what = f"{self.name} #{number}"
-            by = f" by {context.client}" if context.client else ""
-            self._tell(f"{what} called with {_arguments(args, kwargs)}{by}")
-            begin = time.perf_counter()
-            try:
-                value = function(*args, **kwargs)
-            except BaseException as error:
-                after = 1000 * (time.perf_counter() - begin)
-                self._tell(f"{what} raised {_shown.repr(error)} after {after:.1f} ms")
-                raise
-            else:
-                after = 1000 * (time.perf_counter() - begin)
-                self._tell(f"{what} returned {_shown.repr(value)} after {after:.1f} ms")
-                return value
-            finally:
-                if number == self._limit:
-                    self._in_loop(lambda: self.stop("that was its last call"))
-
-        return watched
-
-    def _takes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        if not self.is_on or self._taken == self._limit:
-            return False
-        if self._when is not None:
-            try:
-                if not self._when(*args, **kwargs):
-                    return False
-            except Exception as error:  # the call must not fail by who watches it
-                reason = f"its condition raised {_shown.repr(error)}"
-                self._in_loop(lambda: self.stop(reason))
-                return False
-        self._taken += 1
-        return True
-
-    def _tell(self, text: str) -> None:
-        self._in_loop(lambda: self._tell_in_loop(f"{printable(text)}\n"))
-
-    def _in_loop(self, function: Callable[[], object]) -> None:
-        """Do what belongs to the loop, whose thread this need not be."""
-        if in_native_thread():
-            self._loop.run_callback_threadsafe(function)
-        else:
-            function()
-
-    def __repr__(self) -> str:
-        return f"<trace of {self.name}, {'on' if self.is_on else 'ended'}>"
-
-
 def _parameters(target: Target) -> list[str]:
     spec = target.spec.unlocked or target.spec
     wanted = (*spec.parameters, spec.rest, spec.extra)
     return [parameter.name for parameter in wanted if parameter is not None]
-
-
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    words = [_shown.repr(value) for value in args]
-    words += [f"{name}={_shown.repr(value)}" for name, value in kwargs.items()]
-    return f"({', '.join(words)})"

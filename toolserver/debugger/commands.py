@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import pydoc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from greenlet import greenlet
 
 from toolserver.chains import Chains
 from toolserver.debugger.calls import RunningCall, RunningCalls
-from toolserver.debugger.changes import Changes, Trace
+from toolserver.debugger.changes import Changes
 from toolserver.debugger.listings import Listing
 from toolserver.debugger.stacks import (
     all_greenlets,
@@ -25,6 +26,8 @@ from toolserver.debugger.stacks import (
     locals_of,
     place_of,
 )
+from toolserver.debugger.temporary import Temporary
+from toolserver.debugger.tracing import Trace
 from toolserver.debugger.views import Config, Leave, Text, Tools
 from toolserver.entries import Target, ToolEntry
 from toolserver.home import Home
@@ -38,10 +41,9 @@ from toolserver.tools import Tool
 
 __all__ = ["Commands", "DebuggedServer"]
 
-#: Seconds that a call gets to end, and calls and seconds of a trace by default.
-_END_S, _TRACED, _TRACE_S = 5.0, 100, 60.0
-#: Seconds of a trace at most: it is forgotten by whoever began it.
-_LONGEST_TRACE_S = 3600.0
+#: What holds by default: seconds that a call gets to end, calls and seconds of a trace,
+#: seconds for which a log level is another one.
+_END_S, _TRACED, _TRACE_S, _LEVEL_S = 5.0, 100, 60.0, 600.0
 
 
 class DebuggedServer(Protocol):
@@ -99,7 +101,7 @@ class Commands:
         self._tell = tell
         self._registry = server.services.registry
         self._calls = RunningCalls(server.jobs)
-        self._traces: list[Trace] = []
+        self._temporary: list[Temporary] = []
         self._greenlets: dict[str, greenlet] = {}
 
     def names(self) -> dict[str, Any]:
@@ -118,14 +120,14 @@ class Commands:
 
     def close(self) -> None:
         """Undo what ends with the session."""
-        for trace in self._traces:
-            trace.stop("its session has ended")
+        for each in self._temporary:
+            each.stop("its session has ended")
 
     def _commands(self) -> list[Callable[..., Any]]:
         return [
             *(self.help, self.calls, self.stack, self.locals_of, self.kill),
             *(self.greenlets, self.queues, self.jobs, self.chains),
-            *(self.trace, self.swap, self.undo, self.reload),
+            *(self.trace, self.log_level, self.swap, self.undo, self.reload),
         ]
 
     def help(self, thing: Any = None) -> Text:
@@ -224,18 +226,22 @@ class Commands:
         when: Callable[..., object] | None = None,
     ) -> Trace:
         """Show the calls of a method for a while; its stop() ends it, wait() waits."""
-        if not 0 < seconds <= _LONGEST_TRACE_S:
-            raise ValueError(
-                f"seconds: got {seconds!r}, expected up to {_LONGEST_TRACE_S:g}"
-            )
-        if not limit > 0:
-            raise ValueError(f"limit: got {limit!r}, expected some calls")
         target = self._target(method)
         trace = Trace(target.name, self._tell, seconds=seconds, limit=limit, when=when)
         self._changes.trace(target, trace)
-        self._traces = [each for each in self._traces if each.is_on]
-        self._traces.append(trace)
+        self._keep(trace)
         return trace
+
+    def log_level(
+        self, name: str, level: str = "DEBUG", seconds: float = _LEVEL_S
+    ) -> Temporary:
+        """Log more, or less, of a tool or of a logger for a while, as trace() does."""
+        is_tool = name in Tools(self._registry, self._changes)
+        logger = logging.getLogger(f"toolserver.tool.{name}" if is_tool else name)
+        changed = Temporary(logger.name, "log level", self._tell, seconds)
+        self._changes.set_level(logger, level, changed)
+        self._keep(changed)
+        return changed
 
     def swap(self, method: str, function: Callable[..., Any]) -> None:
         """Run a function in the place of a method, from the next call on; it stays."""
@@ -258,6 +264,10 @@ class Commands:
             )
         # In a greenlet of its own: half of it must not be done.
         return gevent.spawn(self._server.reload, file).get()
+
+    def _keep(self, begun: Temporary) -> None:
+        self._temporary = [each for each in self._temporary if each.is_on]
+        self._temporary.append(begun)
 
     def _frames(self, of: RunningCall | greenlet | int | str) -> list[FrameType]:
         if isinstance(of, str):

@@ -6,28 +6,29 @@ import errno
 import itertools
 import logging
 import os
-import re
-import secrets
 import stat
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from hmac import compare_digest
+from functools import partial
 
 import gevent
 from gevent import socket
 
 import toolserver
+from toolserver.debugger.admission import (
+    Admit,
+    Admitted,
+    NotAdmittedError,
+    PasswordCheck,
+    admit_owner,
+)
 from toolserver.debugger.audit import AuditTrail
 from toolserver.debugger.changes import Changes
 from toolserver.debugger.commands import DebuggedServer
-from toolserver.debugger.credentials import CLIENT, SERVER, peer_of, read_key, respond
+from toolserver.debugger.credentials import read_key
 from toolserver.debugger.messages import (
     MAX_ANSWER,
     MAX_LINE,
-    Answer,
     ClientMessage,
-    Hello,
     LineReader,
     Refused,
     Welcome,
@@ -47,37 +48,15 @@ __all__ = ["Debugger", "make_debugger"]
 
 log = logging.getLogger("toolserver.debugger")
 
-#: Clients that are attached at once, and that have yet to show who they are.
-_MOST_SESSIONS, _MOST_STRANGERS = 8, 4
-#: Seconds to show who one is, and after a wrong answer.
-_ANSWER_S, _PENALTY_S = 10.0, 1.0
+#: Clients that are attached at once.
+_MOST_SESSIONS = 8
+#: Seconds to show who one is.
+_ANSWER_S = 10.0
 #: Seconds after which a port that is taken is tried again, and an accepting that fails.
 _RETRY_S, _PAUSE_S = 1.0, 0.2
 #: Seconds that sessions get to end.
 _STOP_S = 2.0
-_NONCE = re.compile(r"[0-9a-f]{32,64}")
 _numbers = itertools.count(1)
-
-
-class _NotAdmittedError(Exception):
-    """The client may not attach."""
-
-
-@dataclass(frozen=True)
-class _Admitted:
-    """A client that may attach.
-
-    Attributes:
-        who: Who it is, for the audit log.
-        response: What proves to it who we are, where it has asked.
-    """
-
-    who: str
-    response: str = ""
-
-
-#: Makes sure that a client may attach, before anything else is done with it.
-_Admit = Callable[[socket.socket, LineReader[ClientMessage]], _Admitted]
 
 
 def make_debugger(server: DebuggedServer, worker: int = 0) -> Debugger | None:
@@ -132,7 +111,6 @@ class Debugger:
         self._accepting: list[gevent.Greenlet[..., None]] = []
         self._connections: set[gevent.Greenlet[..., None]] = set()
         self._sessions: set[Session] = set()
-        self._strangers = 0
         self._path = socket_of(server.home, worker)
         self._inode = 0
 
@@ -203,7 +181,7 @@ class Debugger:
         except OSError:
             listener.close()
             raise
-        self._listen(listener, self._admit_owner)
+        self._listen(listener, partial(admit_owner, self._trail))
 
     def _open_tcp(self, host: str, port: int) -> None:
         """Listen on a port as soon as it is free: a worker may be leaving it."""
@@ -228,13 +206,13 @@ class Debugger:
         log.info(
             "debugger: listening on port %d of %s", listener.getsockname()[1], host
         )
-        self._listen(listener, self._admit_answer)
+        self._listen(listener, PasswordCheck(self._key, self._trail))
 
-    def _listen(self, listener: socket.socket, admit: _Admit) -> None:
+    def _listen(self, listener: socket.socket, admit: Admit) -> None:
         self._listeners.append(listener)
         self._accepting.append(gevent.spawn(self._accept, listener, admit))
 
-    def _accept(self, listener: socket.socket, admit: _Admit) -> None:
+    def _accept(self, listener: socket.socket, admit: Admit) -> None:
         while True:
             try:
                 sock, _ = listener.accept()
@@ -249,14 +227,14 @@ class Debugger:
 
     # --- clients
 
-    def _serve(self, sock: socket.socket, admit: _Admit) -> None:
+    def _serve(self, sock: socket.socket, admit: Admit) -> None:
         with sock:
             try:
-                late = _NotAdmittedError("it took too long")
+                late = NotAdmittedError("it took too long")
                 with gevent.Timeout(_ANSWER_S, late):
                     reader, admitted = self._meet(sock, admit)
                 self._attend(sock, reader, admitted)
-            except _NotAdmittedError as error:
+            except NotAdmittedError as error:
                 with suppress(OSError):
                     sock.settimeout(_PAUSE_S)
                     sock.sendall(line(Refused(str(error))))
@@ -264,76 +242,27 @@ class Debugger:
                 log.info("debugger: a client was not admitted: %s", error)
 
     def _meet(
-        self, sock: socket.socket, admit: _Admit
-    ) -> tuple[LineReader[ClientMessage], _Admitted]:
+        self, sock: socket.socket, admit: Admit
+    ) -> tuple[LineReader[ClientMessage], Admitted]:
         if len(self._sessions) >= _MOST_SESSIONS:
-            raise _NotAdmittedError(f"{_MOST_SESSIONS} are attached already")
+            raise NotAdmittedError(f"{_MOST_SESSIONS} are attached already")
         reader = server_reader(MAX_ANSWER)
         admitted = admit(sock, reader)
         reader.limit = MAX_LINE
         return reader, admitted
 
-    def _admit_owner(
-        self, sock: socket.socket, reader: LineReader[ClientMessage]
-    ) -> _Admitted:
-        peer = peer_of(sock)
-        if not peer.is_owner:
-            self._note_refused(str(peer))
-            raise _NotAdmittedError(
-                f"the server belongs to another user (uid {os.geteuid()})"
-            )
-        sock.sendall(line(Hello()))
-        return _Admitted(str(peer))
-
-    def _admit_answer(
-        self, sock: socket.socket, reader: LineReader[ClientMessage]
-    ) -> _Admitted:
-        if self._strangers >= _MOST_STRANGERS:
-            raise _NotAdmittedError("too many are asked for the password just now")
-        self._strangers += 1
-        try:
-            return self._challenge(sock, reader)
-        finally:
-            self._strangers -= 1
-
-    def _challenge(
-        self, sock: socket.socket, reader: LineReader[ClientMessage]
-    ) -> _Admitted:
-        host, port, *_ = sock.getpeername()
-        # What is told is short, and somebody waits for it.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        challenge = secrets.token_hex(32)
-        sock.sendall(line(Hello(challenge)))
-        messages: list[ClientMessage] = []
-        while not messages:
-            data = sock.recv(MAX_ANSWER)
-            if not data:
-                raise ConnectionError("it hung up")
-            messages = reader.feed(data)
-        answer, *more = messages
-        if more or not isinstance(answer, Answer) or not _NONCE.fullmatch(answer.nonce):
-            raise ValueError("expected an answer to the challenge, and nothing else")
-        expected = respond(self._key, CLIENT, challenge, answer.nonce)
-        given = answer.response.encode("utf-8", "replace")
-        if not compare_digest(expected.encode(), given):
-            self._note_refused(f"{host} port {port}")
-            gevent.sleep(_PENALTY_S)
-            raise _NotAdmittedError("wrong password")
-        response = respond(self._key, SERVER, challenge, answer.nonce)
-        return _Admitted(f"{host} port {port}", response)
-
     def _attend(
         self,
         sock: socket.socket,
         reader: LineReader[ClientMessage],
-        admitted: _Admitted,
+        admitted: Admitted,
     ) -> None:
         name = f"session {os.getpid()}-{next(_numbers)}"
         try:
             self._trail.record(name, f"begins, worker {self._worker}, {admitted.who}")
         except OSError as error:
             log.error("debugger: the audit log cannot be written: %s", error)
-            raise _NotAdmittedError("the audit log cannot be written") from error
+            raise NotAdmittedError("the audit log cannot be written") from error
         welcome = Welcome(
             self._worker, os.getpid(), toolserver.__version__, admitted.response
         )
@@ -344,13 +273,4 @@ class Debugger:
             session.serve()
         finally:
             self._sessions.discard(session)
-            self._note(name, "ends")
-
-    def _note_refused(self, who: str) -> None:
-        self._note("refused", who)
-
-    def _note(self, who: str, text: str) -> None:
-        try:
-            self._trail.record(who, text)
-        except OSError as error:
-            log.error("debugger: %s: %s; not in the audit log: %s", who, text, error)
+            self._trail.note(name, "ends")

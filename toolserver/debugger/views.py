@@ -9,6 +9,7 @@ from typing import Any
 from toolserver.debugger.changes import Changes
 from toolserver.debugger.evaluation import Detach
 from toolserver.debugger.listings import Listing
+from toolserver.errors import ToolNotFound
 from toolserver.plain import to_plain
 from toolserver.registry import Registry
 from toolserver.settings import Settings
@@ -53,7 +54,11 @@ class Tools(Mapping[str, Tool]):
         self._changes = changes
 
     def __getitem__(self, namespace: str) -> Tool:
-        return self._registry.entry(namespace).tool
+        try:
+            return self._registry.entry(namespace).tool
+        except ToolNotFound as error:
+            # As a mapping has to tell it.
+            raise KeyError(error.message) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(entry.namespace for entry in self._registry))
