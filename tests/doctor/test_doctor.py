@@ -125,6 +125,19 @@ def test_what_is_open_to_others(home, name, mode, advice):
     assert problem.endswith(f"run: {advice} {path}")
 
 
+def test_a_key_for_tls_that_is_open_to_others(home):
+    key = home.config / "tls.key"
+    key.touch()
+    key.chmod(0o644)
+    settings = '[server]\ntls_key = "config/tls.key"\n'
+    (problem,), _ = examine(check_permissions, case(home, settings))
+    assert problem.endswith(f"run: chmod 640 {key}")
+    # There is none, which is told of the certificate.
+    missing = case(home, '[server]\ntls_key = "privkeys/no.pem"\n')
+    assert examine(check_permissions, missing) == ([], [])
+    assert examine(check_keys, missing) == ([], [])
+
+
 def test_a_group_may_look_after_accounts(home):
     (home.config / "passwd").touch()
     (home.config / "passwd").chmod(0o640)

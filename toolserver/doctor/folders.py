@@ -47,7 +47,11 @@ def check_permissions(case: Case) -> Iterator[Finding]:
     keys = home / "privkeys"
     yield from _readable(0o077, keys, *sorted(keys.glob("*")))
     # Whoever may change accounts may be a group; the server itself does not mind.
-    yield from _readable(0o007, *(home / "config" / name for name in _SECRET))
+    secrets = [home / "config" / name for name in _SECRET]
+    of_tls = case.configuration.settings.server.tls_key
+    if of_tls:
+        secrets.append(home / of_tls)
+    yield from _readable(0o007, *secrets)
 
 
 def check_room(case: Case, least: int = _LEAST_BYTES) -> Iterator[Finding]:

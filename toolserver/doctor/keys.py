@@ -30,10 +30,10 @@ def check_keys(case: Case) -> Iterator[Finding]:
     """
     home = case.home
     server = case.configuration.settings.server
-    own = home.path / server.tls_key if server.tls_key else None
+    of_tls = home.path / server.tls_key
     for path in sorted(home.privkeys.glob("*.pem")):
         # What TLS takes is judged with its certificate.
-        if own is not None and path.samefile(own):
+        if path.resolve() == of_tls.resolve():
             continue
         try:
             read_private(path)
