@@ -19,7 +19,13 @@ import toolserver.testing
 from tests.debugger.conftest import until
 from tests.debugger.shop import Shop
 from toolserver.debugger.client import attach_over_tcp, attach_to_socket
-from toolserver.debugger.places import folder_of, loopback_address, socket_of
+from toolserver.debugger.places import (
+    folder_of,
+    loopback_address,
+    short_path,
+    socket_of,
+    workers_of,
+)
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.settings import DebuggerSettings, Settings
@@ -70,6 +76,23 @@ def test_a_folder_that_others_could_enter_is_shut(tmp_path):
         Shop, home=tmp_path, config={"debugger": {"enabled": True}}
     ):
         assert stat.S_IMODE((tmp_path / "var" / "debug").stat().st_mode) == 0o700
+
+
+def test_what_killed_workers_have_left_behind_is_removed(tmp_path):
+    home = Home(tmp_path)
+    folder_of(home).mkdir(parents=True)
+    for worker in (0, 7):
+        with (
+            socket.socket(socket.AF_UNIX) as left,
+            short_path(socket_of(home, worker)) as path,
+        ):
+            left.bind(path)
+    with toolserver.testing.serve(
+        Shop, home=tmp_path, config={"debugger": {"enabled": True}}
+    ):
+        assert workers_of(home) == [0]
+        attach_to_socket(socket_of(home, 0), print).close()
+    assert workers_of(home) == []
 
 
 def as_another_user(path):

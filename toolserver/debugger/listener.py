@@ -40,6 +40,7 @@ from toolserver.debugger.places import (
     loopback_address,
     short_path,
     socket_of,
+    workers_of,
 )
 from toolserver.debugger.session import Session
 from toolserver.errors import StartError
@@ -182,6 +183,13 @@ class Debugger:
             listener.close()
             raise
         self._listen(listener, partial(admit_owner, self._trail))
+        self._remove_stale()
+
+    def _remove_stale(self) -> None:
+        """Remove what workers have left behind that were killed, and are no more."""
+        for worker in workers_of(self._home):
+            if worker >= self._server.settings.server.workers:
+                socket_of(self._home, worker).unlink(missing_ok=True)
 
     def _open_tcp(self, host: str, port: int) -> None:
         """Listen on a port as soon as it is free: a worker may be leaving it."""
