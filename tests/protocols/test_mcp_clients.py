@@ -8,7 +8,7 @@ import gevent
 import pytest
 from gevent import subprocess
 
-from tests.protocols.test_mcp import Orders
+from tests.protocols.test_mcp import ENVELOPE, Orders
 from toolserver import StandardTool, progress, register
 from toolserver.testing import serve
 
@@ -22,6 +22,7 @@ class Slow(StandardTool):
         for step in range(steps):
             progress(step / steps, f"step {step}")
             gevent.sleep(0.01)
+        self.log.warning("%d steps done", steps)
         return steps
 
     def hang(self) -> None:
@@ -103,6 +104,24 @@ def test_what_an_agent_sends_wrongly_is_told(server):
     assert sorted(codes, key=str) == [-32700, -32700, None]
     _, out, _ = bridge("mcp", "--url", "http://127.0.0.1:9", told=f"{ping}\n")
     assert "cannot be asked" in json.loads(out)["error"]["message"]
+
+
+def test_what_is_unknown_is_no_mistake_of_the_bridge(server):
+    capabilities = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    meta = {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": capabilities}
+    told = ""
+    for method, params in (
+        ("tools/call", {"name": "shop.naïve"}),
+        ("tools/call", {"name": " padded "}),
+        ("tasks/get", {"taskId": "no-such"}),
+    ):
+        params = {**params, "_meta": meta}
+        asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        told += json.dumps(asked) + "\n"
+    _, out, _ = bridge("mcp", "--url", server.url(), told=told)
+    errors = [json.loads(line)["error"] for line in out.splitlines()]
+    assert [each["code"] for each in errors] == [-32602] * 3
+    assert {each["message"][:7] for each in errors} == {"unknown"}
 
 
 def test_agents_are_told_how_to_start_it(tmp_path):

@@ -21,6 +21,7 @@ import requests
 
 from toolserver.cli.asking import Asked, account_of, address_of, server_options
 from toolserver.cli.group import Fail
+from toolserver.protocols.mcp_envelope import routing_headers
 
 __all__ = ["mcp"]
 
@@ -30,9 +31,6 @@ _HEADERS = {
 }
 #: Messages under way at once.
 _AT_ONCE = 32
-#: Where a message names the revision that it speaks, if it does.
-_VERSION = "io.modelcontextprotocol/protocolVersion"
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
 @click.command()
@@ -140,30 +138,28 @@ class _Bridge:
 
 
 def _routing(message: dict[str, Any]) -> dict[str, str]:
-    """The headers that repeat what a message of a stateless revision says."""
     params = message.get("params")
-    meta = params.get("_meta") if isinstance(params, dict) else None
-    version = meta.get(_VERSION) if isinstance(meta, dict) else None
-    if not isinstance(version, str) or not isinstance(params, dict):
+    if not isinstance(params, dict):
         return {}
-    method = str(message.get("method"))
-    found = {"MCP-Protocol-Version": version, "Mcp-Method": method}
-    name = params.get(_NAMED.get(method, ""))
-    if isinstance(name, str):
-        found["Mcp-Name"] = name
-    return found
+    return routing_headers(str(message.get("method")), params)
 
 
 def _events(answer: requests.Response) -> Iterator[str]:
-    """The data of the events of a stream (HTML standard, section 9.2)."""
+    """The messages in the events of a stream (HTML standard, section 9.2)."""
     data: list[str] = []
+    kind = ""
     for line in answer.iter_lines(chunk_size=None):
-        text = line.decode("utf-8", "replace")
-        if text.startswith("data:"):
-            data.append(text[5:].removeprefix(" "))
-        elif not text and data:
-            yield "\n".join(data)
-            data = []
+        name, _, value = line.decode("utf-8", "replace").partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            data.append(value)
+        elif name == "event":
+            kind = value
+        elif not line:
+            # Other types tell of the stream, such as that the server stops.
+            if data and kind in ("", "message"):
+                yield "\n".join(data)
+            data, kind = [], ""
 
 
 def _config(asked: Asked) -> dict[str, Any]:

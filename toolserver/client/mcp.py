@@ -9,7 +9,6 @@ Spec: https://modelcontextprotocol.io/specification/2026-07-28, basic, versionin
 
 from __future__ import annotations
 
-import base64
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,7 @@ from toolserver.client.codecs import (
 from toolserver.client.jsonrpc import read_error
 from toolserver.client.mcpresults import read_result
 from toolserver.errors import InvalidParams, MethodNotFound, ParseError
-from toolserver.protocols.mcp_envelope import HANDSHAKE, STATELESS
+from toolserver.protocols.mcp_envelope import HANDSHAKE, STATELESS, routing_headers
 
 __all__ = ["MCPCodec"]
 
@@ -43,8 +42,6 @@ _REFUSALS = frozenset({400, 404, 405, 406, 409, 422})
 _UNSUPPORTED = -32022
 _OWN = frozenset({-32020, -32021, _UNSUPPORTED})
 _KNOWING = _OWN | {-32602}
-#: What a header can carry as it is (revision 2026-07-28, Streamable HTTP, headers).
-_PLAIN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _UNKNOWN = re.compile("unknown tool", re.IGNORECASE)
 
@@ -76,7 +73,7 @@ class MCPCodec:
     ) -> Outgoing:
         """Write a call."""
         params = {"name": name, "arguments": dict(kwargs)}
-        return sendable(lambda: self._request(_CALL, params, name))
+        return sendable(lambda: self._request(_CALL, params))
 
     def read(self, answer: Answer) -> Any:
         """Read the result of a call."""
@@ -131,7 +128,7 @@ class MCPCodec:
         initialized = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         send(self._outgoing(initialized, _agreed_headers(agreed)))
 
-    def _request(self, method: str, params: dict[str, Any], name: str) -> Outgoing:
+    def _request(self, method: str, params: dict[str, Any]) -> Outgoing:
         agreed = self._agreed
         if agreed is not None:
             return self._message(method, params, _agreed_headers(agreed))
@@ -140,12 +137,8 @@ class MCPCodec:
             f"{_META}clientCapabilities": {},
             f"{_META}clientInfo": _CLIENT,
         }
-        headers = {
-            "MCP-Protocol-Version": STATELESS[-1],
-            "Mcp-Method": method,
-            "Mcp-Name": _header(name),
-        }
-        return self._message(method, {**params, "_meta": meta}, headers)
+        params = {**params, "_meta": meta}
+        return self._message(method, params, routing_headers(method, params))
 
     def _message(
         self, method: str, params: dict[str, Any], headers: Mapping[str, str]
@@ -171,13 +164,6 @@ def _agreed_headers(agreed: _Agreed) -> dict[str, str]:
     if agreed.session is not None:
         headers["Mcp-Session-Id"] = agreed.session
     return headers
-
-
-def _header(name: str) -> str:
-    """A name as a header carries it."""
-    if _PLAIN.fullmatch(name) is not None and not name.startswith("=?"):
-        return name
-    return f"=?base64?{base64.b64encode(name.encode()).decode()}?="
 
 
 def _result(answer: Answer) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class MCP:
     ) -> str | None:
         """What is told of progress; see `StreamingProtocol`."""
         token = request.notes.get(_PROGRESS)
-        if type(token) not in (str, int):
+        if not isinstance(token, (str, int)) or isinstance(token, bool):
             return None
         return write_progress(token, fraction, text)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_stateless",
     "has_extension",
     "is_stateless",
+    "routing_headers",
     "version_of",
 ]
 
@@ -50,6 +52,10 @@ _NAMED = {
     "resources/read": "uri",
     **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId"),
 }
+
+
+#: What a header can carry as it is (revision 2026-07-28, Streamable HTTP, headers).
+_PLAIN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
 class HeaderMismatch(ToolserverError):
@@ -149,6 +155,27 @@ def check_stateless(request: Request, message: Mapping[str, Any]) -> None:
         raise UnsupportedVersion(version[:64])
 
 
+def routing_headers(method: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that repeat what a request that stands by itself says.
+
+    Args:
+        method: The method.
+        params: The parameters, with their ``_meta``.
+
+    Returns:
+        The headers; none for a request of a revision with a handshake.
+    """
+    meta = params.get("_meta")
+    version = meta.get(_VERSION) if isinstance(meta, dict) else None
+    if not isinstance(version, str):
+        return {}
+    found = {"MCP-Protocol-Version": version, "Mcp-Method": method}
+    name = params.get(_NAMED.get(method, ""))
+    if isinstance(name, str):
+        found["Mcp-Name"] = _encoded(name)
+    return found
+
+
 def has_extension(params: Mapping[str, Any], extension: str) -> bool:
     """Whether the client of a stateless request declares that it knows an extension.
 
@@ -160,6 +187,13 @@ def has_extension(params: Mapping[str, Any], extension: str) -> bool:
     found: Any = meta.get(_CAPABILITIES) if isinstance(meta, dict) else None
     known = found.get("extensions") if isinstance(found, dict) else None
     return isinstance(known, dict) and isinstance(known.get(extension), dict)
+
+
+def _encoded(value: str) -> str:
+    """A text as a header carries it: as it is, or in base64."""
+    if _PLAIN.fullmatch(value) is not None and not value.startswith("=?"):
+        return value
+    return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
 
 
 def _decoded(value: str | None) -> str | None:
