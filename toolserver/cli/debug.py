@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,11 @@ def debug(
     if connect is not None and (worker is not None or all_workers):
         raise click.UsageError("--connect names one worker by its port")
     terminal = Terminal()
+    show = _show_aside if as_json else terminal.show
     attachments = (
-        [_attach_by_password(connect, password_file, terminal)]
+        [_attach_by_password(connect, password_file, show)]
         if connect is not None
-        else _attach_to_workers(Home.find(ctx.obj), worker, all_workers, terminal)
+        else _attach_to_workers(Home.find(ctx.obj), worker, all_workers, show)
     )
     try:
         if command is None:
@@ -81,26 +83,31 @@ def debug(
     except Detached:
         raise Fail("the session has ended before the code") from None
     except (Abandoned, KeyboardInterrupt):
-        click.echo("left; the code may still run", err=True)
+        click.echo("left while the code was being ended", err=True)
         ctx.exit(INTERRUPTED)
     finally:
         for attachment in attachments:
             attachment.close()
 
 
+def _show_aside(text: str) -> None:
+    """Show what is printed, where the value alone is to be read."""
+    click.echo(text, nl=False, err=True)
+
+
 def _attach_by_password(
-    address: str, password_file: Path | None, terminal: Terminal
+    address: str, password_file: Path | None, show: Callable[[str], None]
 ) -> Attachment:
     place = loopback_address(address)
     if password_file is not None:
         password = password_file.read_bytes().strip()
     else:
         password = getpass.getpass().encode()
-    return attach_over_tcp(place, password, terminal.show)
+    return attach_over_tcp(place, password, show)
 
 
 def _attach_to_workers(
-    home: Home, worker: int | None, all_workers: bool, terminal: Terminal
+    home: Home, worker: int | None, all_workers: bool, show: Callable[[str], None]
 ) -> list[Attachment]:
     if find_server(home) is None:
         raise Fail("not running", NOT_RUNNING)
@@ -112,7 +119,7 @@ def _attach_to_workers(
     if worker is not None and worker not in known:
         raise Fail(f"no worker {worker}, expected one of {', '.join(map(str, known))}")
     wanted = known if all_workers else [known[0] if worker is None else worker]
-    return [attach_to_socket(socket_of(home, each), terminal.show) for each in wanted]
+    return [attach_to_socket(socket_of(home, each), show) for each in wanted]
 
 
 def _greet(attachment: Attachment) -> None:
