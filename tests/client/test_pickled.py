@@ -18,7 +18,7 @@ from tests.protocols.test_picklerpc import (
 )
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.client import AnswerError, RemoteToolserver
-from toolserver.errors import InvalidParams, MethodNotFound
+from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +97,13 @@ def test_keys_are_needed(server, folder):
         pytest.raises(ValueError, match="RSA key of the server"),
     ):
         remote.call("pickled.echo", 1)
+
+
+def test_keys_of_requests_are_refused(server, folder, remote):
+    with pytest.raises(ValueError, match="takes no idempotency keys"):
+        remote.once("k", "pickled.who")
+    with (
+        connect(server, folder, headers={"Idempotency-Key": "k"}) as keyed,
+        pytest.raises(ToolserverError, match="takes no idempotency keys"),
+    ):
+        keyed.call("pickled.who")
