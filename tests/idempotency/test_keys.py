@@ -134,7 +134,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_both_stores_say_the_same(tmp_path, steps):
     bounds = Bounds(caller_keys=3, caller_bytes=50, keys=4, bytes=70)
