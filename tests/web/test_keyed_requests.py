@@ -26,7 +26,7 @@ from toolserver import (
     validate,
 )
 from toolserver.auth.tokens import make_token
-from toolserver.errors import Conflict, InvalidRequest, Overload
+from toolserver.errors import AlreadyDone, Conflict, InvalidRequest, Overload
 from toolserver.web.keyedrequests import read_key
 
 PLACE = "/keyed/shop/place"
@@ -98,6 +98,13 @@ class Shop(StandardTool):
     def created(self) -> Response:
         self.orders.append("created")
         return Response("made", status=201, headers={"Location": "/keyed/shop/1"})
+
+    def by_hand(self) -> None:
+        self.orders.append("by hand")
+        writer = context.request.writer
+        writer.start(200, [("Content-Length", "2")])
+        writer.write(b"ok")
+        raise AlreadyDone
 
     def size(self, data: bytes) -> int:
         return len(data)
@@ -215,7 +222,7 @@ def test_a_call_that_cannot_be_made_leaves_nothing_behind(server, shop):
     assert post(server, json={"item": "book"}).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["stream", "cookie", "large"])
+@pytest.mark.parametrize("name", ["stream", "cookie", "large", "by_hand"])
 def test_of_an_answer_that_is_not_kept_it_is_told_that_it_was_given(server, shop, name):
     first = post(server, f"/keyed/shop/{name}")
     assert first.status_code == 200

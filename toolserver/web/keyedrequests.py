@@ -24,7 +24,6 @@ from toolserver.contexts import Context, bind, current
 from toolserver.dispatcher import Dispatcher, run_validators
 from toolserver.entries import Target
 from toolserver.errors import (
-    AlreadyDone,
     CallCancelled,
     InvalidRequest,
     Overload,
@@ -185,26 +184,20 @@ class KeyedRequests:
                 self._admit(target, context)
             return _respond(found, revise)
         attempt = Attempt()
+        kept: KeptAnswer | None = None
         try:
             response = make(request, attempt)
-        except BaseException as error:
+            kept = self._kept(response)
+        except BaseException:
             attempt.note_break()
-            if isinstance(error, AlreadyDone):
-                # The tool has sent its answer itself.
-                attempt.is_settled, attempt.is_broken_off = True, False
+            raise
+        finally:
             if attempt.is_broken_off:
                 found.break_off()
             elif attempt.is_settled:
-                found.keep(None)
+                found.keep(kept)
             else:
                 found.release()
-            raise
-        if attempt.is_broken_off:
-            found.break_off()
-        elif attempt.is_settled:
-            found.keep(self._kept(response))
-        else:
-            found.release()
         return response
 
     def _prepared(self, request: Request) -> Request:
