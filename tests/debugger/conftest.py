@@ -87,7 +87,7 @@ def audit(server):
     return read
 
 
-def until(test, seconds=10):
+def until(test, seconds=30):
     with gevent.Timeout(seconds):
         while not (found := test()):
             gevent.sleep(0.005)

@@ -13,6 +13,7 @@ import toolserver.testing
 from tests.debugger.conftest import Client, until
 from tests.debugger.shop import Shop
 from toolserver.debugger.evaluation import Evaluation
+from toolserver.debugger.messages import Done, Interrupt, Run, line
 from toolserver.debugger.places import folder_of
 from toolserver.debugger.session import Session
 
@@ -64,14 +65,21 @@ def test_long_values_and_output_are_cut(client):
 
 
 def test_what_runs_is_interrupted_where_it_waits(client, server):
-    waiting = gevent.spawn(client.attachment.run, "tools['shop'].gate.wait()")
-    until(lambda: server.worker._debugger._sessions)
-    gevent.sleep(0.05)
+    code = "print('begins'); tools['shop'].gate.wait()"
+    waiting = gevent.spawn(client.attachment.run, code)
+    until(lambda: client.text)
     waiting.kill(KeyboardInterrupt(), block=False)
     done = waiting.get()
     assert done.error.endswith("KeyboardInterrupt\n")
     assert "gate.wait()" in done.error
     assert client("3") == "3"
+
+
+def test_an_interrupt_that_comes_with_the_code_ends_it_too(client):
+    code = line(Run("gevent.sleep(100)")) + line(Interrupt())
+    client.attachment._sock.sendall(code)
+    assert client.attachment._wait(Done).error.endswith("KeyboardInterrupt\n")
+    assert client("6") == "6"
 
 
 def test_an_endless_printing_lets_others_go_on_and_is_interrupted(client, server):

@@ -160,13 +160,13 @@ def test_who_does_not_wait_for_an_interrupt_leaves(running, terminal):
     terminal.wait_for(">>> ")
     terminal.type(
         "def stay():\n"
+        "    print('stays')\n"
         "    for _ in range(3):\n"
         "        try: gevent.sleep(100)\n"
         "        except KeyboardInterrupt: print('caught')\n\n"
         "stay()\n"
     )
-    terminal.wait_for(r"stay\(\)\r\n")
-    time.sleep(0.1)
+    terminal.wait_for(r"\nstays\r\n")
     terminal.type("\x03")
     terminal.wait_for("caught")
     terminal.type("\x03")

@@ -113,13 +113,20 @@ class Session:
             while data := self._sock.recv(_READ_SIZE):
                 for message in self._reader.feed(data):
                     if isinstance(message, Interrupt):
-                        self._evaluation.interrupt()
+                        self._interrupt()
                     elif isinstance(message, (Run, Complete)):
                         self._undone.put_nowait(message)
         except (OSError, ValueError, Full) as error:
             log.info("debugger: %s: %s", self._name, error)
         finally:
             self.end()
+
+    def _interrupt(self) -> None:
+        """End what runs, and what was to be run: both were asked for before."""
+        while not self._undone.empty():
+            if isinstance(self._undone.get_nowait(), Run):
+                self._unsent.put_nowait(Done(error="KeyboardInterrupt\n"))
+        self._evaluation.interrupt()
 
     def _write(self) -> None:
         with suppress(OSError):
