@@ -99,7 +99,7 @@ class Dispatcher:
             The result, the signal or the error.
         """
         if call.error is not None:
-            return Outcome(call, error=call.error)
+            return self.refuse(call, call.error)
         try:
             if target is None:
                 target = self.registry.target(call.name)
@@ -108,15 +108,24 @@ class Dispatcher:
                 raise MethodNotFound(f"no method {call.name!r}")
             check_scope(target.tool.namespace)
         except ToolserverError as error:
-            return Outcome(call, error=error)
+            return self.refuse(call, error)
         except BaseException as error:  # a factory's, which could not make the tool
-            return Outcome(call, error=self.failure(call, error))
+            return self.refuse(call, self.failure(call, error))
         try:
             return Outcome(call, self.invoke(target, call))
         except Signal as signal:
             return self._answer(target, call, signal)
         except BaseException as error:  # a tool may raise SystemExit, too
             return Outcome(call, error=self.failure(target, error))
+
+    def refuse(self, call: Call, error: ToolserverError) -> Outcome:
+        """Tell that a call leads to no method that could be called.
+
+        Args:
+            call: The call.
+            error: Why.
+        """
+        return Outcome(call, error=error)
 
     def prepare(self, call: Call, target: Target | None = None) -> Prepared:
         """Take a call that came from outside up to its method, to make it later.

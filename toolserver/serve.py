@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     # How the processes of a server speak to each other.
     for flag in ("--detached", "--first", "--activated"):
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
-    descriptors = ("ready", "lock", "listen", "hub", "tally")
+    descriptors = ("ready", "lock", "listen", "hub", "tally", "counts")
     for name in ("--worker", *(f"--{each}-fd" for each in descriptors)):
         parser.add_argument(name, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--reloads", type=int, default=0, help=argparse.SUPPRESS)

@@ -16,6 +16,7 @@ __all__ = [
     "JobSettings",
     "Limits",
     "LogSettings",
+    "OpsSettings",
     "ServerSettings",
     "Settings",
     "StaticSettings",
@@ -525,6 +526,25 @@ class DebuggerSettings(_Section, frozen=True):
     ] = ""
 
 
+class OpsSettings(_Section, frozen=True):
+    """What operators, and the programs that watch for them, learn of the server."""
+
+    metrics: Annotated[
+        bool,
+        _doc(
+            "Count calls, and tell the counts at /metrics; needs the extra "
+            "toolserver[metrics]."
+        ),
+    ] = False
+    allow: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Addresses and networks that may see how the server is without being in "
+            'the group admin; "unix" for who comes by the Unix socket.'
+        ),
+    ] = ("127.0.0.0/8", "::1")
+
+
 class WSGISettings(_Section, frozen=True):
     """WSGI applications to serve, besides those of the wsgi folder."""
 
@@ -553,6 +573,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log: LogSettings = LogSettings()
     xmlrpc: XMLRPCSettings = XMLRPCSettings()
     picklerpc: PickleRPCSettings = PickleRPCSettings()
+    ops: OpsSettings = OpsSettings()
     wsgi: WSGISettings = WSGISettings()
     jobs: JobSettings = JobSettings()
     debugger: DebuggerSettings = DebuggerSettings()

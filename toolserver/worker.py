@@ -23,7 +23,6 @@ from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
 from toolserver.debugger.listener import Debugger, make_debugger
 from toolserver.declarations import Declaration, declared
-from toolserver.dispatcher import Dispatcher
 from toolserver.endpoints import INDEX, endpoints_of
 from toolserver.errors import StartError
 from toolserver.home import Home
@@ -33,7 +32,10 @@ from toolserver.http.transport import HTTPServer, is_local
 from toolserver.jobs.engines import make_engine
 from toolserver.jobs.scheduler import Scheduler
 from toolserver.lifecycle import Lifecycle
+from toolserver.measuring import make_dispatcher, make_metrics, watch_server
 from toolserver.message import Request
+from toolserver.metrics.counting import Metrics
+from toolserver.metrics.sheets import GAUGE, CountSheet
 from toolserver.reloading import ToolReloader
 from toolserver.serverspace import Universe
 from toolserver.services import Services, install
@@ -71,6 +73,7 @@ class Worker:
         tally: Where other processes accept from it, too: what each of them has.
         tells_start: Whether it is the one to tell that the server has started.
         number: Its place among the workers.
+        sheet: Where it counts what it does; by default it has one of its own.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Worker:
         tally: Tally | None = None,
         tells_start: bool = True,
         number: int = 0,
+        sheet: CountSheet | None = None,
     ) -> None:
         self.settings = settings
         self.home = home
@@ -93,11 +97,10 @@ class Worker:
         self._tools = tools
         self._builder = ToolBuilder(settings, home, configuration)
         self.registry = self._builder.registry
-        self.dispatcher = Dispatcher(
-            self.registry,
-            tells_exceptions=settings.errors.detail == "message",
-            threads=settings.server.threads,
-        )
+        self._metrics: Metrics | None = None
+        if settings.ops.metrics:
+            self._metrics = make_metrics(sheet, link, number)
+        self.dispatcher = make_dispatcher(settings, self.registry, self._metrics)
         self.services = Services(self.registry, self.dispatcher, settings, home)
         self._listener = listener
         self._tally = tally
@@ -123,6 +126,12 @@ class Worker:
             has_peers=link is not None,
         )
         self.services.provide(Scheduler, self.jobs)
+        if self._metrics is not None:
+            self.services.provide(Metrics, self._metrics)
+            self.jobs.runner.on_begin = self._metrics.note_job
+            self._metrics.watch(
+                GAUGE, {"jobs_running": lambda: self.jobs.runner.running}
+            )
         self._builder.starter = self.jobs
         self._http: HTTPServer | None = None
         self._watchdog: Watchdog | None = None
@@ -197,6 +206,8 @@ class Worker:
         # started by mistake does no harm.
         http.listen(self._listener, tally=self._tally)
         self._http = http
+        if self._metrics is not None:
+            watch_server(self._metrics, http)
         install(self.services)
         try:
             if debugger is not None:
@@ -397,6 +408,8 @@ class Worker:
 
     def _tell_started(self) -> None:
         self._access.watch()
+        if self._metrics is not None:
+            self._metrics.start()
         self._has_started = True
         self._tell("system.worker.start", os.getpid())
 

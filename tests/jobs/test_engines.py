@@ -227,6 +227,17 @@ def test_what_is_due_is_not_the_next_that_becomes_due(engine):
     assert engine.next_due(7.0) == 8.0
 
 
+def test_what_is_due_for_longest_is_told(engine):
+    assert engine.oldest_due(9.0) is None
+    put(engine, "late", due=5.0, queue="q")
+    put(engine, "latest", due=3.0)
+    put(engine, "later", due=20.0)
+    assert engine.oldest_due(2.0) is None
+    assert engine.oldest_due(9.0) == 3.0
+    claim(engine, now=9.0)
+    assert engine.oldest_due(10.0) is None
+
+
 def test_a_queue_may_have_no_name(engine):
     put(engine, "root", "root2", queue="")
     put(engine, "a", queue="a")

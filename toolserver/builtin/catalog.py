@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from toolserver.builtin.api import API
 from toolserver.builtin.jobs import JobsTool
 from toolserver.builtin.mcp import MCPTool
+from toolserver.builtin.metrics import MetricsTool
 from toolserver.builtin.openapi import OpenAPITool
 from toolserver.builtin.rpc import RPCTool
 from toolserver.builtin.system import SystemTool
@@ -21,6 +22,7 @@ BUILTIN: Mapping[str, type[Tool]] = {
     "API": API,
     "jobs": JobsTool,
     "mcp": MCPTool,
+    "metrics": MetricsTool,
     "openapi": OpenAPITool,
     "rpc": RPCTool,
     "system": SystemTool,

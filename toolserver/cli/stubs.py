@@ -14,7 +14,10 @@ __all__ = ["stubs"]
 
 #: Tools of the server's own, of which a program rarely wants classes.
 _OWN = frozenset(
-    {"system", "system.jobs", "jobs", "mcp", "rpc", "WSDL", "API", "openapi"}
+    {
+        *("system", "system.jobs", "jobs", "mcp", "rpc", "WSDL", "API", "openapi"),
+        *("metrics", "health"),
+    }
 )
 
 

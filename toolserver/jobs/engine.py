@@ -102,6 +102,10 @@ class Engine(Protocol):
         """When the next job becomes due that is not yet, or None without one."""
         ...
 
+    def oldest_due(self, now: float) -> float | None:
+        """When that job became due that waits and has been due for longest, if any."""
+        ...
+
     def finish(
         self, endings: Mapping[str, tuple[int, Ending]], *, now: float
     ) -> set[str]:

@@ -164,6 +164,11 @@ class MemoryEngine:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
+    def oldest_due(self, now: float) -> float | None:
+        """When the job became due that is due for longest; see `Engine.oldest_due`."""
+        waiting = (j.due for j in self._jobs.values() if j.state is JobState.WAITING)
+        return min((due for due in waiting if due <= now), default=None)
+
     def finish(
         self, endings: Mapping[str, tuple[int, Ending]], *, now: float
     ) -> set[str]:

@@ -141,6 +141,7 @@ class Runner:
         name: What the store knows it by.
         pool: The greenlets of the jobs.
         served: How many jobs it has run, to whatever end.
+        on_begin: Told of each job how many seconds after it was due it has begun.
     """
 
     def __init__(
@@ -174,6 +175,7 @@ class Runner:
         self._is_full = self._is_looking = False
         self._is_beating = False
         self._progress: dict[str, Progress] = {}
+        self.on_begin: Callable[[float], object] | None = None
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._claimer: gevent.Greenlet[..., None] | None = None
         self._unsubscribes: list[Callable[[], None]] = []
@@ -359,6 +361,8 @@ class Runner:
         claims, due = self._engine.claim(self.name, room, now=now, lease=lease)
         for claim in claims:
             run = self._running[claim.job.id] = Run(self, claim)
+            if self.on_begin is not None:
+                self.on_begin(now - claim.job.due)
             self.pool.start(run)
         if len(claims) == room:
             return 0.0 if self.pool.room else _LOOK_ALONE

@@ -242,6 +242,16 @@ class SQLiteEngine:
         """When the next job becomes due; see `Engine.next_due`."""
         return self._read(lambda base: _next_due(base, now))
 
+    def oldest_due(self, now: float) -> float | None:
+        """When the job became due that is due for longest; see `Engine.oldest_due`."""
+        query = "SELECT min(due) FROM jobs WHERE state = 0 AND due <= ?"
+
+        def find(base: sqlite3.Connection) -> float | None:
+            (due,) = base.execute(query, (now,)).fetchone()
+            return due  # type: ignore[no-any-return]  # a REAL
+
+        return self._read(find)
+
     def finish(
         self, endings: Mapping[str, tuple[int, Ending]], *, now: float
     ) -> set[str]:

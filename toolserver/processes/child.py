@@ -24,6 +24,7 @@ from gevent.os import nb_read
 from toolserver.daemon import ending, server_command, server_environment
 from toolserver.errors import StartError
 from toolserver.home import Home
+from toolserver.metrics.totals import SheetReader
 from toolserver.sharing.hub import Hub
 
 __all__ = ["Child", "Ready"]
@@ -56,10 +57,12 @@ class Child:
         listener: The socket from which it accepts.
         tally: Where the workers tell how many connections each has.
         hub: What connects it with the others.
+        sheet: Where it counts what it does.
         number: Its place among the workers.
 
     Attributes:
         number: The same.
+        sheet: The same.
         pid: Its process.
         started: When it was started, seconds since 1970.
         is_ready: Whether it has told that it serves.
@@ -72,9 +75,11 @@ class Child:
         listener: socket.socket,
         tally: BinaryIO,
         hub: Hub,
+        sheet: SheetReader,
         number: int,
     ) -> None:
         self.number = number
+        self.sheet = sheet
         self.started = time.time()
         self.is_ready = False
         self._missed: set[signal.Signals] = set()
@@ -84,6 +89,7 @@ class Child:
             "listen": listener.fileno(),
             "tally": tally.fileno(),
             "hub": theirs.fileno(),
+            "counts": sheet.file.fileno(),
             "ready": writer,
         }
         words = [f"--{name}-fd={each}" for name, each in inherited.items()]

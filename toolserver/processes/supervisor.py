@@ -13,6 +13,7 @@ import gevent
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.http.tally import Tally, make_tally
+from toolserver.metrics.totals import Totals
 from toolserver.pidfile import WorkerState
 from toolserver.processes.child import Child, Ready
 from toolserver.sharing.hub import Hub
@@ -57,7 +58,8 @@ class Supervisor:
         self._listener = listener
         self._stop_timeout = stop_timeout
         self._on_change = on_change
-        self._hub = Hub()
+        self._totals = Totals()
+        self._hub = Hub(survey=self._totals.series)
         self._tally_file = make_tally(_MOST)
         self._tally = Tally(self._tally_file.fileno())
         # All processes that have not ended yet; of each place the one that serves.
@@ -164,6 +166,7 @@ class Supervisor:
             self._listener,
             self._tally_file,
             self._hub,
+            self._totals.open(),
             number,
         )
         self._children.add(child)
@@ -188,6 +191,7 @@ class Supervisor:
     def _bury(self, child: Child) -> None:
         child.wait()
         self._children.discard(child)
+        self._totals.close(child.sheet)
 
     def _keep(self, child: Child) -> None:
         """Wait until a worker ends; start another one where it was not to end."""

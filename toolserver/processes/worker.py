@@ -16,6 +16,7 @@ from gevent.monkey import get_original
 
 from toolserver.errors import StartError
 from toolserver.http.tally import Tally
+from toolserver.metrics.sheets import CountSheet
 from toolserver.processes import heap
 from toolserver.processes.common import ServerProcess, log
 from toolserver.processes.making import make_worker
@@ -52,6 +53,8 @@ class WorkerProcess(ServerProcess):
         self._hub.set_inheritable(False)
         self._tally = Tally(options.tally_fd, options.worker)
         os.close(options.tally_fd)
+        self._sheet = CountSheet(options.counts_fd)
+        os.close(options.counts_fd)
 
     def run(self) -> None:
         """Answer requests until the master says so, or is gone."""
@@ -72,6 +75,7 @@ class WorkerProcess(ServerProcess):
                 link=link,
                 listener=listener,
                 tally=self._tally,
+                sheet=self._sheet,
                 tells_start=self._is_first,
                 number=self._number,
             )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
@@ -35,6 +35,7 @@ class Hub:
     Args:
         max_tuples: Number of tuples that their space holds at most.
         clock: Gives the time in seconds by which lifetimes of tuples are measured.
+        survey: Gives the sums of what the workers have counted.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Hub:
         *,
         max_tuples: int = 100_000,
         clock: Callable[[], float] = time.monotonic,
+        survey: Callable[[], Sequence[object]] = tuple,
     ) -> None:
         self._peers: list[_Peer] = []
+        self._survey = survey
         self._space = HubSpace(
             max_tuples=max_tuples, clock=clock, on_expired=self._tell_expired
         )
@@ -123,6 +126,9 @@ class Hub:
         elif kind == Kind.COUNT:
             (request,) = parts
             peer.send(Kind.DONE, request, space.count())
+        elif kind == Kind.SURVEY:
+            (request,) = parts
+            peer.send(Kind.SURVEYED, request, self._survey())
         else:
             raise ValueError(f"got a message of the kind {kind}")
 

@@ -17,6 +17,7 @@ to the hub       parts                                    answered by
 ``CONFIRM``      ask: what was granted has arrived
 ``CANCEL``       ask: nobody waits for it any more
 ``LISTEN``       ask, topic                               ``TOLD``
+``SURVEY``       request                                  ``SURVEYED``
 ================ ======================================== ===========================
 
 ============= ==========================================================
@@ -30,6 +31,7 @@ to the worker parts
 ``TOLD``      ask, value
 ``PUBLISHED`` topic, value
 ``EXPIRED``   values that have outlived their time; told to one worker
+``SURVEYED``  request, the sums of what the workers have counted
 ============= ==========================================================
 
 Values and topics' values are packed by `toolserver.sharing.values`.
@@ -62,6 +64,7 @@ class Kind(IntEnum):
     CONFIRM = 7
     CANCEL = 8
     LISTEN = 9
+    SURVEY = 10
 
     DONE = 20
     FULL = 21
@@ -71,6 +74,7 @@ class Kind(IntEnum):
     TOLD = 25
     PUBLISHED = 26
     EXPIRED = 27
+    SURVEYED = 28
 
 
 #: The classes that the hub knows.

@@ -1,0 +1,1 @@
+"""What a server counts of its work, and how that is told."""
