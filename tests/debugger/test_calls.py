@@ -9,6 +9,7 @@ import requests
 
 from tests.debugger.conftest import until
 from tests.debugger.shop import Shop, Stock
+from toolserver.contexts import Context
 from toolserver.debugger.calls import RunningCalls
 from toolserver.errors import ToolserverError
 from toolserver.processes import heap
@@ -173,6 +174,21 @@ def test_a_call_that_has_ended_is_not_mistaken_for_the_next_of_its_greenlet(
         running.calls.kill(call, 10)
     server.tool("shop").gate.set()
     assert second.get().text == "second"
+
+
+def test_calls_that_have_ended_are_not_kept(server, background, running, monkeypatch):
+    monkeypatch.setattr("toolserver.debugger.calls._FORGET_S", 0.02)
+    answer = background("/shop/wait?word=kept")
+
+    def contexts():
+        kept = [each for each in gc.get_objects() if type(each) is Context]
+        return [each for each in kept if each.method == "wait"]
+
+    running("shop.wait")
+    assert contexts()
+    server.tool("shop").gate.set()
+    assert answer.get().text == "kept"
+    until(lambda: not contexts())
 
 
 def test_a_threaded_call_is_told_at_once(server, background, running):

@@ -262,3 +262,9 @@ def test_the_server_has_to_run_with_the_debugger_on(running, tmp_path):
     missing = running.tsctl("--home", str(tmp_path), "debug", "-c", "1", check=False)
     assert missing.returncode == 3
     assert "not running" in missing.stderr
+
+
+def test_the_command_needs_no_gevent():
+    """The command line is not patched; what it asks is in another process."""
+    source = "import sys, toolserver.cli.debug; sys.exit('gevent' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", source], timeout=30).returncode == 0

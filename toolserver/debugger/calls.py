@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from greenlet import greenlet
@@ -39,6 +39,8 @@ _EXCHANGE = Exchange.run.__code__
 _ANSWER = App.__call__.__code__
 _MOST_JOBS = 1000
 _STEP_S = 0.01
+#: Seconds after which calls that have ended are forgotten.
+_FORGET_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,25 @@ class RunningCall:
     at: str
 
 
+class _Known(NamedTuple):
+    """A call that was listed.
+
+    Attributes:
+        number: Its number.
+        greenlet: The greenlet that makes it.
+        mark: What is the call's own as long as it runs, and no other's.
+    """
+
+    number: int
+    greenlet: greenlet
+    mark: object
+
+    def find(self) -> _Found | None:
+        """The call as it stands now; None where it has ended."""
+        found = _find(self.greenlet, frames_of(self.greenlet))
+        return found if found is not None and found.mark is self.mark else None
+
+
 @dataclass(frozen=True)
 class _Found:
     """A call in the stack of a greenlet.
@@ -79,7 +100,7 @@ class _Found:
     Attributes:
         greenlet: The greenlet.
         frames: Its stack, the innermost frame first.
-        mark: What is the call's own as long as it runs, and no other's.
+        mark: See `_Known`.
         contexts: The contexts of the calls inside each other, the innermost first; or
             that of the request alone.
         is_call: Whether there is a call, not only a request.
@@ -107,9 +128,10 @@ class RunningCalls:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._numbers = itertools.count(1)
-        # What was listed last: the marks are kept, so that a number that somebody has
-        # read stands for no other call meanwhile.
-        self._known: dict[int, tuple[int, _Found]] = {}
+        # What was listed last, by the identities of the marks. These are kept, so that
+        # a number that somebody has read stands for no other call meanwhile.
+        self._known: dict[int, _Known] = {}
+        self._forgetting: gevent.Greenlet[..., None] | None = None
 
     def running(self) -> list[RunningCall]:
         """The calls that run, the longest first."""
@@ -129,15 +151,18 @@ class RunningCalls:
         known, self._known = self._known, {}
         calls = []
         for each in found:
-            number, _ = known.get(id(each.mark)) or (next(self._numbers), each)
-            self._known[id(each.mark)] = number, each
+            key = id(each.mark)
+            number = known[key].number if key in known else next(self._numbers)
+            self._known[key] = _Known(number, each.greenlet, each.mark)
             calls.append(_describe(number, each, began, jobs))
+        if self._known and self._forgetting is None:
+            self._forgetting = gevent.spawn(self._forget)
         return sorted(calls, key=lambda call: -(call.seconds or 0.0))
 
     def by_greenlet(self) -> dict[greenlet, int]:
         """The numbers of the calls that run, by the greenlets that make them."""
         self.running()
-        return {found.greenlet: number for number, found in self._known.values()}
+        return {each.greenlet: each.number for each in self._known.values()}
 
     def frames(self, call: RunningCall | int) -> list[FrameType]:
         """The stack of a call, the innermost frame first.
@@ -148,7 +173,7 @@ class RunningCalls:
         Raises:
             LookupError: It does not run any more.
         """
-        return self._again(call).frames
+        return self._again(call)[1].frames
 
     def kill(self, call: RunningCall | int, timeout: float) -> bool:
         """End a call: `CallKilled` is raised where it waits; a job is cancelled.
@@ -163,35 +188,51 @@ class RunningCalls:
         Raises:
             LookupError: It does not run any more.
         """
-        found = self._again(call)
+        known, found = self._again(call)
         job = found.contexts[-1].job
         if isinstance(job, SpawnedJob):
             job.cancel()
         elif isinstance(job, Run):
             self._scheduler.outcomes.cancel(job.id)
         else:
-            self._throw(found)
+            self._throw(known)
+        # It holds what the call holds.
+        del found
         deadline = time.monotonic() + timeout
-        while _runs(found):
+        while known.find() is not None:
             if time.monotonic() > deadline:
                 return False
             gevent.sleep(_STEP_S)
         return True
 
-    def _throw(self, found: _Found) -> None:
+    def close(self) -> None:
+        """Forget all."""
+        self._known.clear()
+        if self._forgetting is not None:
+            self._forgetting.kill(block=False)
+
+    def _forget(self) -> None:
+        """Let go of calls that have ended: their requests may be large."""
+        while self._known:
+            gevent.sleep(_FORGET_S)
+            for key, known in list(self._known.items()):
+                if known.find() is None:
+                    self._known.pop(key, None)
+        self._forgetting = None
+
+    def _throw(self, known: _Known) -> None:
         def throw() -> None:
             # The greenlet may have ended the call meanwhile, and make another one.
-            if _runs(found):
-                found.greenlet.throw(CallKilled("ended by the operator of the server"))
+            if known.find() is not None:
+                known.greenlet.throw(CallKilled("ended by the operator of the server"))
 
         gevent.get_hub().loop.run_callback(throw)
 
-    def _again(self, call: RunningCall | int) -> _Found:
+    def _again(self, call: RunningCall | int) -> tuple[_Known, _Found]:
         number = call.id if isinstance(call, RunningCall) else call
-        for known, found in self._known.values():
-            if known == number and _runs(found):
-                again = _find(found.greenlet, frames_of(found.greenlet))
-                return again or found
+        for known in self._known.values():
+            if known.number == number and (found := known.find()) is not None:
+                return known, found
         raise LookupError(f"no call {number!r} runs; 'calls()' lists those that do")
 
     def _jobs(self) -> dict[str, float]:
@@ -232,14 +273,6 @@ def _find(task: greenlet, frames: list[FrameType]) -> _Found | None:
         asked = Context(request=request, request_id=id_)
         return _Found(task, frames, request, [asked], is_call=False)
     return None
-
-
-def _runs(found: _Found) -> bool:
-    task = found.greenlet
-    if task.dead:
-        return False
-    again = _find(task, frames_of(task))
-    return again is not None and again.mark is found.mark
 
 
 def _requests(frames: Iterable[FrameType]) -> Iterator[tuple[str, float]]:

@@ -122,6 +122,7 @@ class Commands:
         """Undo what ends with the session."""
         for each in self._temporary:
             each.stop("its session has ended")
+        self._calls.close()
 
     def _commands(self) -> list[Callable[..., Any]]:
         return [
