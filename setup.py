@@ -51,6 +51,7 @@ setup(
             "bottle>=0.13",
             "django>=5.2",
             "docutils>=0.22",
+            "fastmcp-slim[client]>=4.2",
             "feedparser>=6.0.12",
             "flask>=3.1",
             "gunicorn>=27",
