@@ -103,25 +103,29 @@ def test_names_beyond_ascii(media):
     assert media.takes(naïve=3) == media.takes(3) == 3
 
 
-@pytest.mark.parametrize("mode", ["stateless", "early"])
-def test_a_server_of_the_official_sdk(mode):
+@pytest.fixture(scope="module")
+def foreign():
     script = Path(__file__).parent / "mcp_server.py"
     process = subprocess.Popen(
-        [sys.executable, str(script), mode], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
     )
     try:
-        port = int(process.stdout.readline())
-        with connect(f"http://127.0.0.1:{port}", "MCP", proxies={}) as client:
-            assert client.call("add", a=2, b=3) == 5
-            assert client.call("say", name="Ann") == "hi Ann"
-            assert client.call("picture") == Image(b"\x89PNG", "image/png")
-            with pytest.raises(RemoteFault, match="Error executing tool fail"):
-                client.call("fail")
-            agreed = client._codec._agreed
-            assert (agreed is not None) == (mode == "early")
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("path", ["/", "/early/"])
+def test_a_server_of_the_official_sdk(foreign, path):
+    with connect(foreign + path, "MCP", proxies={}) as client:
+        assert client.call("add", a=2, b=3) == 5
+        assert client.call("say", name="Ann") == "hi Ann"
+        assert client.call("picture") == Image(b"\x89PNG", "image/png")
+        with pytest.raises(RemoteFault, match="Error executing tool fail"):
+            client.call("fail")
+        agreed = client._codec._agreed
+        assert (agreed is not None) == (path == "/early/")
 
 
 def told(status, **members):
