@@ -543,6 +543,24 @@ class OpsSettings(_Section, frozen=True):
             'the group admin; "unix" for who comes by the Unix socket.'
         ),
     ] = ("127.0.0.0/8", "::1")
+    live: Annotated[bool, _doc("Answer at /health/live.")] = True
+    ready: Annotated[bool, _doc("Answer at /health/ready.")] = True
+    startup: Annotated[bool, _doc("Answer at /health/startup.")] = True
+    probes: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Addresses and networks that may ask there, too, and learn only whether "
+            "the server is well: those of load balancers."
+        ),
+    ] = ("127.0.0.0/8", "::1")
+    drain: Annotated[
+        float,
+        _doc(
+            "Time for which a server that is to stop serves on and says that it is not "
+            "ready, so that load balancers notice; a part of server.stop_timeout.",
+            ge=0,
+        ),
+    ] = 0.0
 
 
 class WSGISettings(_Section, frozen=True):

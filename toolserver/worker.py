@@ -25,6 +25,7 @@ from toolserver.debugger.listener import Debugger, make_debugger
 from toolserver.declarations import Declaration, declared
 from toolserver.endpoints import INDEX, endpoints_of
 from toolserver.errors import StartError
+from toolserver.health import Health
 from toolserver.home import Home
 from toolserver.http.certificates import Certificates, make_certificates
 from toolserver.http.tally import Tally
@@ -132,6 +133,8 @@ class Worker:
             self._metrics.watch(
                 GAUGE, {"jobs_running": lambda: self.jobs.runner.running}
             )
+        self._health = Health(home.var, self.jobs)
+        self.services.provide(Health, self._health)
         self._builder.starter = self.jobs
         self._http: HTTPServer | None = None
         self._watchdog: Watchdog | None = None
@@ -227,6 +230,7 @@ class Worker:
         self._tell_started()
         self.jobs.start()
         http.start()
+        self._health.begin()
         if certificates is not None:
             self._certificate_watch = gevent.spawn(_follow, certificates)
         if self.settings.server.loop_block_warn:
@@ -256,6 +260,7 @@ class Worker:
             raise
         self._tell_started()
         self.jobs.start()
+        self._health.begin()
         return app
 
     def check(self) -> None:
@@ -318,6 +323,7 @@ class Worker:
         Args:
             patience: Seconds that clients get to go to the other one.
         """
+        self._health.is_leaving = True
         self.jobs.hold()
         if self._debugger is not None:
             self._debugger.leave()
@@ -333,6 +339,9 @@ class Worker:
         if timeout is None:
             timeout = self.settings.server.stop_timeout
         deadline = time.monotonic() + timeout
+        if self._has_started and not self._health.is_leaving:
+            self._health.is_leaving = True
+            gevent.sleep(min(self.settings.ops.drain, timeout))
         universe = self.services.part(Universe)
         self.jobs.hold()
         if self._http is not None:

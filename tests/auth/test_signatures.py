@@ -950,14 +950,16 @@ class Root(FactoryTool):
         return "called"
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-def test_what_needs_no_signature_leads_to_no_root_tool(tmp_path, path):
-    config = {"auth": {"rsa_authenticate": True}}
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/startup"])
+@pytest.mark.parametrize("omitted", [[], ["health"]])
+def test_what_needs_no_signature_leads_to_no_root_tool(tmp_path, path, omitted):
+    config = {"auth": {"rsa_authenticate": True}, "tools": {"omit": omitted}}
     home = make_home(tmp_path)
     with toolserver.testing.serve(Root, home=home, config=config) as server:
-        for method in ("GET", "POST"):
+        for method, status in (("GET", 200), ("POST", 405)):
             for body in (b"", b"x" * 100):
-                assert send(server, Message(method, path, body=body)).status == 404
+                answer = send(server, Message(method, path, body=body))
+                assert answer.status == (404 if omitted else status)
         assert not calls
         message = Message(path="/anything")
         send(server, message, signed(server, message).fields)

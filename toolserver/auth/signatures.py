@@ -44,7 +44,7 @@ _CHALLENGE = 'Signature realm="toolserver"'
 #: The note of a request that has the key by which its signature holds.
 SIGNED_BY = "signed by"
 #: What tells whether the server is well; whoever asks has no key.
-_HEALTH = ("/health/live", "/health/ready")
+_HEALTH = ("/health/live", "/health/ready", "/health/startup")
 
 
 class SignatureAuthenticator:

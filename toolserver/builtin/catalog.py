@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolserver.builtin.api import API
+from toolserver.builtin.health import HealthTool
 from toolserver.builtin.jobs import JobsTool
 from toolserver.builtin.mcp import MCPTool
 from toolserver.builtin.metrics import MetricsTool
@@ -20,6 +21,7 @@ __all__ = ["BUILTIN"]
 #: A subclass that a user registers under the same name takes the place of one.
 BUILTIN: Mapping[str, type[Tool]] = {
     "API": API,
+    "health": HealthTool,
     "jobs": JobsTool,
     "mcp": MCPTool,
     "metrics": MetricsTool,
