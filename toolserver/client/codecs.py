@@ -55,6 +55,23 @@ class Style(Enum):
     #: All by name.
     NAMED = "named"
 
+    def needs_names(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether the names of parameters have to be known to give arguments its form.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Named arguments.
+        """
+        match self:
+            case Style.POSITIONAL:
+                return bool(kwargs)
+            case Style.EITHER:
+                return bool(args and kwargs)
+            case Style.MIXED:
+                return False
+            case Style.NAMED:
+                return bool(args)
+
 
 @dataclass(frozen=True)
 class Outgoing:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, get_args, overload
 from urllib.parse import quote, urlencode
 
-from toolserver.client.codecs import Answer, Codec, Outgoing, Style, refusal
+from toolserver.client.codecs import Answer, Codec, Outgoing, refusal
 from toolserver.client.credentials import Credential, SharedSecret, with_token
 from toolserver.client.descriptions import Described, arrange, read_description
 from toolserver.client.failures import AnswerError
@@ -347,15 +347,11 @@ class RemoteToolserver:
         args, kwargs = self._with_token(name, args, kwargs, credential)
         signed_for = self._secret_tool(starts or name)
         codec = self._own_codec if name.startswith(_SAFE) else self._codec
-        style = codec.style
-        if (style is Style.NAMED and len(args)) or (
-            kwargs
-            and (style is Style.POSITIONAL or (style is Style.EITHER and len(args)))
-        ):
+        if codec.style.needs_names(args, kwargs):
             known = self._method(name)
             if signed_for is not None:
                 known = known.without_token()
-            args, kwargs = arrange(args, kwargs, style, known)
+            args, kwargs = arrange(args, kwargs, codec.style, known)
 
         def send(request: Outgoing) -> Answer:
             if signed_for is not None:
