@@ -10,40 +10,17 @@ from __future__ import annotations
 
 import sys
 from functools import cache, lru_cache
-from typing import Any
+from importlib.util import find_spec
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
-
-try:
-    from docutils import nodes
-    from docutils.core import publish_doctree, publish_parts
-    from docutils.io import DocTreeInput
-    from docutils.readers import doctree
-except ImportError:  # the extra is not installed
-    HAS_RST = False
-else:
-    HAS_RST = True
 
 __all__ = ["MARKDOWN", "PLAIN", "RST", "docformat_of", "to_html"]
 
 MARKDOWN, RST, PLAIN = "markdown", "restructuredtext", "plaintext"
 _FORMATS = {"md": MARKDOWN, "rst": RST, "rest": RST, "plain": PLAIN, "text": PLAIN}
-
-_SCHEMES = ("http:", "https:", "mailto:", "#")
-_RST_SETTINGS: dict[str, Any] = {
-    "_disable_config": True,
-    # What a text includes or passes on as it is could be any file, or any script.
-    "file_insertion_enabled": False,
-    "raw_enabled": False,
-    "halt_level": 5,
-    "report_level": 5,
-    "doctitle_xform": False,
-    "initial_header_level": 4,
-    "syntax_highlight": "none",
-    "math_output": "LaTeX",
-    "smart_quotes": False,
-}
+#: Whether the extra is installed.
+_HAS_RST = find_spec("docutils") is not None
 
 
 def docformat_of(cls: type) -> str:
@@ -77,8 +54,11 @@ def to_html(text: str, docformat: str = MARKDOWN) -> Markup:
         return Markup()
     if docformat == MARKDOWN:
         return Markup(_markdown().render(text))  # noqa: S704  # it has escaped HTML
-    if docformat == RST and HAS_RST:
-        return _render_rst(text)
+    if docformat == RST and _HAS_RST:
+        # Only servers with such doc strings wait for the library to be imported.
+        from toolserver.describe.restructuredtext import render
+
+        return render(text)
     return Markup('<p class="written">{}</p>').format(escape(text.strip("\n")))
 
 
@@ -87,21 +67,3 @@ def _markdown() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False})
     # A picture would be fetched from wherever the text says.
     return parser.enable("table").disable("image")
-
-
-def _render_rst(text: str) -> Markup:
-    tree = publish_doctree(text, settings_overrides=_RST_SETTINGS)
-    for image in list(tree.findall(nodes.image)):
-        image.parent.replace(image, nodes.Text(image.get("alt", image["uri"])))
-    for reference in tree.findall(nodes.reference):
-        if not reference.get("refuri", "#").lower().startswith(_SCHEMES):
-            reference["refuri"] = "#"
-    parts = publish_parts(
-        tree,
-        source_class=DocTreeInput,
-        reader=doctree.Reader(),
-        writer="html5",
-        settings_overrides=_RST_SETTINGS,
-    )
-    # Raw HTML is switched off, what else there is was escaped.
-    return Markup(parts["body"])  # noqa: S704
