@@ -56,12 +56,12 @@ class MemoryKeyStore:
         self, use: KeyUse, *, runner: str, now: float, lease: float, expires: float
     ) -> Finding:
         """Look a key up; see `KeyStore.begin`."""
+        self._purge(now, _FORGOTTEN)
         key = self._keys.get(use.name)
         if key is not None and _is_over(key, now):
             self._forget(key)
             key = None
         if key is None:
-            self._purge(now, _FORGOTTEN)
             self._check_room(use.caller)
             self._add(_Key(use, runner, lease, expires))
             return Finding(KeyState.OPEN, 1)
