@@ -34,6 +34,7 @@ COMMANDS = {
     "status": ("lifecycle", "Tell whether the server runs, and where."),
     "tools": ("remote", "List the tools of the running server."),
     "call": ("remote", "Call a method of a running server."),
+    "test": ("test", "Call methods through every protocol, and compare results."),
     "jobs": (
         "jobs",
         "List jobs, the newest first, or show, cancel or retry some, or purge them.",

@@ -138,7 +138,9 @@ def failure_of(
         kind, code, text = error.kind, error.code, error.message
     elif isinstance(error, ToolFault):
         facts = error.data if isinstance(error.data, dict) else {}
-        kind, code, text = str(facts.get("type", "")), error.code, error.message
+        # Nothing is known of it but that it is one.
+        kind = str(facts.get("type") or ToolFault.__name__)
+        code, text = error.code, error.message
     elif isinstance(error, ToolserverError):
         kind, code, text = type(error).__name__, error.code, error.message
     else:

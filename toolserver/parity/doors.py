@@ -176,6 +176,9 @@ class WireDoor(Door):
             request = codec.write(asked.name, asked.args, asked.kwargs)
         except ToolserverError as error:
             return self._failed(error)
+        return self._exchange(codec, request)
+
+    def _exchange(self, codec: Codec, request: Outgoing) -> Told:
         try:
             answer = self._wire.exchange(request)
         except OSError as error:
@@ -281,7 +284,7 @@ class MulticallDoor(WireDoor):
             else:
                 calls[index] = {"methodName": each.name, "params": list(each.args)}
         request = self._known.write("system.multicall", (list(calls.values()),), {})
-        found = self._read(self._known, self._wire.exchange(request))
+        found = self._exchange(self._known, request)
         if found.failure is not None:
             return super().call(asked)
         told.update(zip(calls, map(self._outcome, found.value), strict=True))
@@ -335,12 +338,12 @@ class BatchDoor(WireDoor):
         if request is not None:
             body = b"[" + b",".join(bodies) + b"]"
             whole = Outgoing(request.path, body, request.headers)
-            answer = self._wire.exchange(whole)
             try:
+                answer = self._wire.exchange(whole)
                 messages = strictjson.decode(answer.body, max_depth=JSON_DEPTH)
                 if answer.status != 200 or len(messages) != len(sent):
                     raise bad_answer(answer)
-            except (ToolserverError, TransportError, TypeError):
+            except (ToolserverError, OSError, TypeError):
                 return super().call(asked)
             for index, message in zip(sent, messages, strict=True):
                 body = strictjson.encode(message)

@@ -59,7 +59,8 @@ class Report:
     def _method_lines(self, method: MethodReport) -> Iterator[str]:
         calls, doors = sum(method.calls.values()), len(method.calls)
         told = "differs" if method.faults else "ok"
-        yield f"{method.name}: {told}, {calls} calls through {doors} doors"
+        slow = f", {method.slow} slow ones left out" if method.slow else ""
+        yield f"{method.name}: {told}, {calls} calls through {doors} doors{slow}"
         for door, reason in method.skipped.items():
             yield f"  not through {door}: {reason}"
         for fault in _first(method.faults):
@@ -90,6 +91,7 @@ class Report:
         return {
             "name": method.name,
             "calls": method.calls,
+            "slow_calls": method.slow,
             "skipped_doors": method.skipped,
             "known_differences": sorted(each.name for each in method.met),
             "differing": _counts(method.faults),

@@ -46,6 +46,7 @@ class MethodReport:
         faults: Where doors differ.
         skipped: Why doors were left out.
         met: Known differences that were met.
+        slow: How many calls were left out because they take long.
     """
 
     name: str
@@ -53,6 +54,7 @@ class MethodReport:
     faults: list[Fault] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     met: set[Difference] = field(default_factory=set)
+    slow: int = 0
 
 
 def check_method(

@@ -92,6 +92,10 @@ def settings_for_parity(settings: Settings, home: Home | None = None) -> Setting
         server=server,
         auth=auth,
         tools=tools,
+        # A door waits until the others have been through.
+        limits=replace(
+            settings.limits, keep_alive_idle=3600.0, keep_alive_requests=10_000_000
+        ),
         debugger=DebuggerSettings(),
         picklerpc=replace(settings.picklerpc, enabled=True),
         jobs=replace(JobSettings(), engine="memory"),
