@@ -10,7 +10,7 @@ INSTALLED := .venv/installed
 run: $(INSTALLED)
 	$(BIN)/tsctl --home . start --foreground
 
-## Run the tests, in a process for each core; TESTS=tests/web picks some
+## Run the tests, in several processes; TESTS=tests/web picks some
 test: $(INSTALLED)-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 

@@ -38,3 +38,8 @@ def postgresql():
         pytest.skip(f"no PostgreSQL: {error}")
     with contextlib.closing(server):
         yield server
+
+
+def pytest_xdist_auto_num_workers():
+    """One more process than there are cores: many tests wait, for processes and times."""
+    return 1 + (os.cpu_count() or 1)
