@@ -41,5 +41,5 @@ def postgresql():
 
 
 def pytest_xdist_auto_num_workers():
-    """One more process than there are cores: many tests wait, for processes and times."""
+    """One more process than there are cores, as many tests wait."""
     return 1 + (os.cpu_count() or 1)
