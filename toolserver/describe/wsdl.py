@@ -18,12 +18,13 @@ from toolserver.describe.xsd import Schema
 from toolserver.entries import ToolEntry
 from toolserver.methods import MethodSpec
 from toolserver.types import Kind, Type
+from toolserver.xmlcharacters import ILLEGAL_SET
 
 __all__ = ["write_wsdl"]
 
 _HTTP = "http://schemas.xmlsoap.org/soap/http"
 _NO_WORD = re.compile(r"[^A-Za-z0-9]+")
-_ILLEGAL = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ILLEGAL = re.compile(rf"[\r{ILLEGAL_SET}]")
 _STR = Type(str)
 _FAULT = "ToolFault"
 

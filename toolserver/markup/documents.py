@@ -18,6 +18,7 @@ from xml.parsers import expat
 from markupsafe import Markup, escape
 
 from toolserver.markup.content import Attribute, Attributes, Child, Element
+from toolserver.xmlcharacters import ILLEGAL
 
 __all__ = ["XML", "XMLWriter", "make_document", "xml"]
 
@@ -28,7 +29,6 @@ _START = (
 )
 _NCNAME = rf"[{_START}][{_START}.0-9\xb7\u0300-\u036f\u203f\u2040-]*"
 _NAME = re.compile(rf"(?:{_NCNAME}:)?{_NCNAME}")
-_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DOCTYPE = re.compile(r"[^\[\]<>]+")
 _DECLARATION = '<?xml version="1.0"?>\n'
 #: Parsers make line feeds of carriage returns, in attributes blanks of line ends.
@@ -127,7 +127,7 @@ class XMLElement(Element):
         return f' {name}="{self._escape(namespace, _BLANKS)}"'
 
     def _escape(self, value: str, blanks: dict[int, str]) -> str:
-        illegal = _ILLEGAL.search(value)
+        illegal = ILLEGAL.search(value)
         if illegal is not None:
             raise ValueError(
                 f"{self.name}: got {illegal[0]!r} in {value[:60]!r},"

@@ -9,6 +9,7 @@ import codecs
 import re
 
 from toolserver.errors import ApplicationError, ParseError
+from toolserver.xmlcharacters import ILLEGAL, ILLEGAL_SET
 
 __all__ = ["escape", "replace_illegal", "to_utf8"]
 
@@ -20,8 +21,7 @@ _DECLARED = re.compile(
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
 #: What cannot stand in XML text as it is. A carriage return could, but readers make
 #: a line feed of it.
-_SPECIAL = re.compile("[^\t\n -%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ILLEGAL = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = re.compile(rf"[&<>\r{ILLEGAL_SET}]")
 
 
 def to_utf8(body: bytes, content_type: str = "") -> bytes:
@@ -90,7 +90,7 @@ def escape(text: str) -> str:
     """
     if _SPECIAL.search(text) is None:
         return text
-    illegal = _ILLEGAL.search(text)
+    illegal = ILLEGAL.search(text)
     if illegal is not None:
         raise ApplicationError(
             f"result cannot be sent as XML: it holds the character {illegal[0]!r}"
@@ -112,4 +112,4 @@ def replace_illegal(text: str) -> str:
     Returns:
         The text with a form such as ``\x00`` in their places.
     """
-    return _ILLEGAL.sub(lambda found: repr(found[0])[1:-1], text)
+    return ILLEGAL.sub(lambda found: repr(found[0])[1:-1], text)

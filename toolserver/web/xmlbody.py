@@ -16,12 +16,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 from toolserver.errors import ApplicationError
 from toolserver.plain import to_plain
+from toolserver.xmlcharacters import ILLEGAL
 
 __all__ = ["to_xml"]
 
 _NAME = re.compile(r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
-#: What XML 1.0 has no way to express, section 2.2.
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_xml(value: Any) -> bytes:
@@ -74,7 +73,7 @@ def _text(value: Any) -> str:
     if isinstance(value, Decimal):
         return f"{value:f}"
     text = str(value)
-    found = _FORBIDDEN.search(text)
+    found = ILLEGAL.search(text)
     if found is not None:
         raise ApplicationError(
             f"result cannot be sent as XML: it holds the character {found[0]!r}"
