@@ -10,7 +10,6 @@ from toolserver.describe.agents import tells_result
 from toolserver.entries import Target, ToolEntry
 from toolserver.errors import StartError
 from toolserver.registry import Registry
-from toolserver.tools import Tool
 from toolserver.types import Kind
 
 __all__ = ["Selection", "select"]
@@ -68,12 +67,18 @@ def select(
 
 
 def _is_meant(entry: ToolEntry, target: Target, names: Sequence[str]) -> bool:
-    if getattr(type(target.tool), target.spec.attribute, None) is Tool.list_methods:
+    if not entry.is_builtin and _is_inherited(target):
         return False
     if not names:
         return not entry.is_builtin
     namespace = entry.namespace
     return any(namespace == name or namespace.startswith(f"{name}.") for name in names)
+
+
+def _is_inherited(target: Target) -> bool:
+    """Whether a method comes from a base class of the framework."""
+    method = getattr(type(target.tool), target.spec.attribute, None)
+    return getattr(method, "__module__", "").partition(".")[0] == "toolserver"
 
 
 def _danger(target: Target, idempotent: bool) -> str:

@@ -17,11 +17,11 @@ from toolserver.parity.doors import Door, InsideDoor
 from toolserver.parity.mistakes import mistakes_of
 from toolserver.parity.reporting import Report
 from toolserver.parity.running import MethodReport, asked_of, judge_calls
-from toolserver.parity.selecting import select
+from toolserver.parity.selecting import Selection, select
 from toolserver.parity.servers import open_doors, serve_home, settings_for_parity
 from toolserver.parity.values import NoValues
 
-__all__ = ["try_home"]
+__all__ = ["try_home", "try_methods"]
 
 #: Seconds after which a call is slow, and those that a method's own calls may take.
 _SLOW, _PATIENCE = 0.5, 10.0
@@ -60,18 +60,41 @@ def try_home(
         settings, original=home, configuration=configuration, groups=groups
     ) as (worker, keys):
         chosen = select(worker.registry, names, idempotent=idempotent)
-        report = Report(seed, count, skipped=dict(chosen.skipped))
         inside, doors = open_doors(worker, keys, groups)
         try:
-            for entry, target in chosen.methods:
-                found = _try_method(entry, target, inside, doors, count, seed)
-                if isinstance(found, str):
-                    report.skipped[target.name] = found
-                else:
-                    report.methods.append(found)
+            return try_methods(chosen, inside, doors, count=count, seed=seed)
         finally:
             for door in doors:
                 door.close()
+
+
+def try_methods(
+    chosen: Selection,
+    inside: InsideDoor,
+    doors: Sequence[Door],
+    *,
+    count: int,
+    seed: int,
+) -> Report:
+    """Call methods through doors that are open.
+
+    Args:
+        chosen: The methods.
+        inside: The call path.
+        doors: The doors.
+        count: Calls of each method through each door, at most.
+        seed: What the values come from.
+
+    Returns:
+        What became of it.
+    """
+    report = Report(seed, count, skipped=dict(chosen.skipped))
+    for entry, target in chosen.methods:
+        found = _try_method(entry, target, inside, doors, count, seed)
+        if isinstance(found, str):
+            report.skipped[target.name] = found
+        else:
+            report.methods.append(found)
     return report
 
 
@@ -88,12 +111,13 @@ def _try_method(
         asked = asked_of(target, count, seed)
     except NoValues as error:
         return str(error)
-    asked += mistakes_of(target, asked)
     quick = _quick_ones(inside, asked)
     if not quick:
         return f"each call takes more than {_SLOW:g} s"
     before = inside.call(quick[:1])
-    report = judge_calls(entry, target, quick, inside, doors)
+    # What is refused takes no time.
+    made = [*quick, *mistakes_of(target, asked)]
+    report = judge_calls(entry, target, made, inside, doors)
     report.slow = len(asked) - len(quick)
     if report.faults and not _is_steady(inside, quick, report, before):
         return "tells something else each time"
