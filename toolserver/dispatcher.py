@@ -4,7 +4,7 @@ Whatever protocol a call arrived by, and also when one tool calls another, it ta
 these steps in this order:
 
 1. find the tool and the method; may it be called from there?
-2. open a context inside the caller's
+2. open a context inside the caller's; from outside: is it too often, or too much?
 3. validators of the tool and the protocol
 4. read the arguments, check and take away the token that some tools ask for,
    convert the others
@@ -158,6 +158,8 @@ class Dispatcher:
         inner = (current() or Context()).nested(target.tool, target.spec.name)
         with bind(inner):
             try:
+                if target.throttle is not None:
+                    target.throttle.charge(inner)
                 args, kwargs = _check(target, call, inner, inside=False)
             except Signal:
                 raise
@@ -195,7 +197,10 @@ class Dispatcher:
             inner.protocol = ""
         with bind(inner):
             if target.is_guarded:
-                return self._invoke_guarded(target, call, inner, inside, checked)
+                if target.throttle is None or inside:
+                    return self._invoke_guarded(target, call, inner, inside, checked)
+                with target.throttle.admitted(inner):
+                    return self._invoke_guarded(target, call, inner, inside, checked)
             if not checked:
                 return target.function(*call.args, **call.kwargs)
             if call.read is not None:

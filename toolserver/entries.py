@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from toolserver.childcache import ChildCache, Population
@@ -29,6 +29,9 @@ from toolserver.methods import MethodSpec, describe_method
 from toolserver.tools import Tool
 from toolserver.toolspecs import describe_rest_method, describe_tool, wrappers_of
 from toolserver.wrappers import Wrapper
+
+if TYPE_CHECKING:
+    from toolserver.throttles import Throttle
 
 __all__ = [
     "BoundWrapper",
@@ -70,7 +73,9 @@ class Target:
             has none.
         is_threaded: Whether it runs in a native thread.
         check_token: Checks the token that callers send; None where they need none.
-        is_guarded: Whether any of the last six is there.
+        throttle: Bounds how often it is called from outside, and how many calls run at
+            once; None for no bound.
+        is_guarded: Whether any of the last seven is there.
     """
 
     __slots__ = (
@@ -82,6 +87,7 @@ class Target:
         "method_validators",
         "name",
         "spec",
+        "throttle",
         "timeout",
         "tool",
         "tool_validators",
@@ -114,6 +120,8 @@ class Target:
         self.check_token: Callable[[Any], None] | None = None
         if spec.unlocked is not None:
             self.check_token = cast(Any, tool).check_token
+        # Given to it later, where it has one.
+        self.throttle: Throttle | None = None
         self.is_guarded = bool(
             validators
             or self.timeout is not None

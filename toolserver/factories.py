@@ -269,6 +269,21 @@ def close_child(child: Tool) -> None:
         log.exception("%s: on_close failed", child.namespace)
 
 
+def pattern_of(tool: Tool) -> str:
+    """The name that all tools have in common that a factory makes in one place.
+
+    Args:
+        tool: A tool.
+
+    Returns:
+        Its namespace, with a star for each key in it.
+    """
+    if not isinstance(tool, TransientTool):
+        return tool.namespace
+    above = pattern_of(tool.parent)
+    return f"{above}.*" if above else "*"
+
+
 def transaction_of(tool: Tool) -> Callable[[], AbstractContextManager[None]] | None:
     """What makes the transactions of a tool's calls.
 

@@ -104,15 +104,34 @@ def threaded(function: F) -> F:
 
 
 def limit(
-    *, timeout: float | None = None, max_body: int | None = None
+    *,
+    timeout: float | None = None,
+    max_body: int | None = None,
+    calls: int | None = None,
+    seconds: float = 1.0,
+    concurrency: int | None = None,
 ) -> Callable[[F], F]:
     """Give a method bounds of its own.
+
+    Those of calls hold for calls from outside, in each worker process by itself.
 
     Args:
         timeout: Seconds after which a call is ended.
         max_body: Size of a request body, bytes.
+        calls: Calls of one caller in a period (429). A caller is a client, or the
+            address of an anonymous one.
+        seconds: The period.
+        concurrency: Calls that run at once (503).
+
+    Raises:
+        ValueError: A bound of calls is out of range.
     """
-    bounds = Limit(timeout=timeout, max_body=max_body)
+    for name, bound in (("calls", calls), ("concurrency", concurrency)):
+        if bound is not None and bound < 1:
+            raise ValueError(f"@limit: got {name}={bound!r}, expected at least one")
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"@limit: got seconds={seconds!r}, expected some seconds")
+    bounds = Limit(timeout, max_body, calls, seconds, concurrency)
     return lambda method: _mark(method, limit=bounds)
 
 

@@ -61,10 +61,16 @@ class Limit:
     Attributes:
         timeout: Seconds after which a call is ended; None for the server's bound.
         max_body: Size of a request body, bytes; None for the server's bound.
+        calls: Calls of one caller in a period; None for no bound.
+        seconds: The period.
+        concurrency: Calls that run at once; None for no bound.
     """
 
     timeout: float | None = None
     max_body: int | None = None
+    calls: int | None = None
+    seconds: float = 1.0
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from toolserver.factories import (
     listed_keys,
     make_child,
 )
+from toolserver.throttles import Throttles
 from toolserver.tools import Tool
 
 __all__ = ["Registry"]
@@ -69,6 +70,7 @@ class Registry:
             checked; None for no tool.
         max_children: How many tools of factories are kept, of all factories together;
             None for no bound.
+        throttles: Bounds how often methods are called; None for no bounds.
     """
 
     def __init__(
@@ -77,10 +79,12 @@ class Registry:
         call_timeout: float | None = None,
         checks_contracts: Callable[[str], bool] | None = None,
         max_children: int | None = None,
+        throttles: Throttles | None = None,
     ) -> None:
         self._population = Population(max_children)
         self._call_timeout = call_timeout
         self._checks_contracts = checks_contracts
+        self._throttles = throttles
         self._entries: dict[str, ToolEntry] = {}
         self._targets: dict[str, Target] = {}
         #: Tools by the paths that they answer wherever they are.
@@ -266,7 +270,7 @@ class Registry:
         is_builtin: bool = False,
     ) -> ToolEntry:
         check = self._checks_contracts
-        return make_entry(
+        entry = make_entry(
             tool,
             source=source,
             options=options,
@@ -275,6 +279,9 @@ class Registry:
             checks_contracts=check is not None and check(tool.namespace),
             population=self._population,
         )
+        if self._throttles is not None:
+            self._throttles.fit(entry)
+        return entry
 
     def entry(self, namespace: str) -> ToolEntry:
         """Find a tool.

@@ -326,6 +326,31 @@ class Limits(_Section, frozen=True):
     xml_depth: Annotated[int, _doc("Nesting of XML.", ge=1, le=200)] = 64
     xml_elements: Annotated[int, _doc("Elements in one XML document.", ge=1)] = 100_000
     xml_attributes: Annotated[int, _doc("Attributes of one XML element.", ge=1)] = 256
+    calls_per_client: Annotated[
+        str,
+        _doc(
+            'Calls of one client in so many seconds, as "600/60", in each worker '
+            "process by itself (429)."
+        ),
+    ] = ""
+    calls_per_address: Annotated[str, _doc("Calls from one address, likewise.")] = ""
+    calls: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Calls that one caller may make of a tool or a method, likewise: "
+            '"shop.orders=100/60".'
+        ),
+    ] = ()
+    concurrency: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Calls of a tool or a method that run at once in each worker process "
+            '(503): "shop.orders.report=2".'
+        ),
+    ] = ()
+    callers: Annotated[
+        int, _doc("Callers that are remembered for each of these bounds.", ge=100)
+    ] = 10_000
 
 
 class ToolsSettings(_Section, frozen=True):

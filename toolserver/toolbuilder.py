@@ -20,6 +20,7 @@ from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.registry import Registry
 from toolserver.settings import Settings
+from toolserver.throttles import Throttles
 from toolserver.tools import Tool
 from toolserver.toolsettings import tool_settings
 
@@ -49,10 +50,12 @@ class ToolBuilder:
         self._home = home
         self.starter: Starter | None = None
         self._configuration = configuration
+        self._throttles = Throttles(settings.limits)
         self.registry = Registry(
             call_timeout=settings.server.call_timeout or None,
             max_children=settings.tools.max_children,
             checks_contracts=self._checks_contracts,
+            throttles=self._throttles,
         )
 
     @property
@@ -94,6 +97,7 @@ class ToolBuilder:
             )
         self._check_contracts_only()
         self._check_sections()
+        self._throttles.check(self.registry)
 
     def make_entry(self, declaration: Declaration) -> ToolEntry:
         """Make a tool that the registry does not know yet.

@@ -64,6 +64,7 @@ _USUAL = {
     "415": "The body is of a kind that is not understood.",
     "416": "The file has no such part.",
     "422": "A precondition does not hold, or the key came with another request.",
+    "429": "The caller has called too often.",
     "500": "The tool, or the server, failed.",
     "503": "The server has too much to do, or the call took too long.",
     "default": "The server refuses the request, or the tool fails in a way of its own.",
@@ -162,6 +163,8 @@ def failures_of(
         statuses |= {"409", "422"}
     if target.spec.requires:
         statuses.add("422")
+    if target.throttle is not None:
+        statuses.add("429")
     rendered: Answers = {}
     if endpoint.on_error is not None:
         rendered = answers_of(schemas, result_type(endpoint.on_error))

@@ -27,7 +27,7 @@ from toolserver.errors import (
     TooMany,
     Unauthenticated,
 )
-from toolserver.factories import TransientTool
+from toolserver.factories import TransientTool, pattern_of
 from toolserver.metrics.sheets import COUNTER, CountSheet
 from toolserver.registry import Registry
 
@@ -106,11 +106,11 @@ class CallMeter:
         tool = target.tool
         # Callers choose the keys of factories: they are no labels.
         is_made = isinstance(tool, TransientTool)
-        name = f"{_without_keys(tool)} {target.spec.name}" if is_made else target.name
+        name = f"{pattern_of(tool)} {target.spec.name}" if is_made else target.name
         key = name, protocol, outcome
         place = self._calls.get(key)
         if place is None:
-            place = self._begin(key, _without_keys(tool), target.spec.name)
+            place = self._begin(key, pattern_of(tool), target.spec.name)
         values = self._values
         values[place] += 1.0
         durations = self._durations[name]
@@ -187,12 +187,3 @@ def _protocol(inside: bool) -> str:
         is_job = context is not None and context.job is not None
         return _JOB if is_job and context.tool is None else _INSIDE  # type: ignore[union-attr]  # it is there
     return (context.protocol if context is not None else "") or _INSIDE
-
-
-def _without_keys(tool: Any) -> str:
-    """The name of a transient tool, with a star for each key in it."""
-    if not isinstance(tool, TransientTool):
-        namespace: str = tool.namespace
-        return namespace
-    above = _without_keys(tool.parent)
-    return f"{above}.*" if above else "*"
