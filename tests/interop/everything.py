@@ -10,6 +10,7 @@ from toolserver import (
     Document,
     Image,
     StandardTool,
+    limit,
     progress,
     prompt,
     register,
@@ -69,6 +70,21 @@ class Everything(StandardTool):
             self.log.info(text)
             gevent.sleep(0.05)
         return "done"
+
+    def test_logging_tool(self) -> str:
+        return self.test_tool_with_logging()
+
+    def greet(self, name: str) -> str:
+        return f"Hello, {name}!"
+
+    @limit(timeout=600)
+    def slow_compute(self, seconds: float, label: str = "") -> str:
+        gevent.sleep(seconds)
+        return f"{label} took {seconds:g} seconds"
+
+    @limit(timeout=600)
+    def failing_job(self) -> str:
+        raise RuntimeError("This job intentionally fails")
 
     @prompt
     def test_simple_prompt(self) -> str:
