@@ -1,8 +1,8 @@
 """MCP, the Model Context Protocol, over Streamable HTTP: tools for AI agents.
 
 Revisions 2024-11-05 to 2025-11-25, with their handshake, and 2026-07-28, in which each
-request stands by itself. Nothing is kept between requests for either: there are no
-sessions.
+request stands by itself. Nothing is kept between requests for either, but for the level
+from which on a session follows logs.
 
 What agents ask of the server itself are calls of the tool ``mcp``; what they call are
 the methods of all tools.
