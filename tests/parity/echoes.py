@@ -299,10 +299,6 @@ class Echoes(StandardTool):
         return value
 
     @read_only
-    def untyped(self, value):
-        return value
-
-    @read_only
     def unhinted(self, value: Order):
         return value
 
@@ -311,6 +307,12 @@ class Echoes(StandardTool):
         self, first: int, second: str = "two", *, third: float = 3.0, last: bool = False
     ) -> list[int | str | float | bool]:
         return [first, second, third, last]
+
+    @read_only
+    def many(
+        self, first: int, *more: str, factor: float = 1.0, **names: bytes
+    ) -> tuple[int, list[str], float, dict[str, bytes]]:
+        return first, list(more), factor, names
 
 
 def method_names() -> list[str]:

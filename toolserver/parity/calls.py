@@ -53,7 +53,7 @@ class Asked:
         spec = self.target.spec
         known = [parameter.name for parameter in spec.parameters]
         if self.args and not positions:
-            if len(self.args) > len(known):
+            if len(self.args) > spec.positional:
                 return None
             named = dict(zip(known, self.args, strict=False))
             return replace(self, args=(), kwargs={**named, **self.kwargs})

@@ -20,6 +20,7 @@ __all__ = [
     "NAMES_ONLY",
     "NIL_MEMBERS",
     "OPEN_TYPES",
+    "PLACES_ONLY",
     "STREAMED",
     "UNKNOWN_KINDS",
     "UNKNOWN_NAMES",
@@ -138,6 +139,12 @@ NAMES_ONLY = Difference(
     "cannot be given",
     "the parameters of XML-RPC have an order and no names",
 )
+PLACES_ONLY = Difference(
+    "arguments that only have places",
+    ("SOAP document/literal", "MCP"),
+    "cannot be given, but for those of `*args` over SOAP",
+    "members of objects and elements of a schema have names",
+)
 UNKNOWN_NAMES = Difference(
     "tools and methods that do not exist",
     ("REST", "MCP"),
@@ -151,6 +158,7 @@ DIFFERENCES = (
     *_REFUSED,
     NIL_MEMBERS,
     NAMES_ONLY,
+    PLACES_ONLY,
     STREAMED,
     OPEN_TYPES,
     UNKNOWN_NAMES,

@@ -236,6 +236,16 @@ class LiteralDoor(WireDoor):
         super().__init__(url)
         self._codecs: dict[str, LiteralCodec] = {}
 
+    def form(self, asked: Asked) -> Asked | None:
+        """Name arguments, but for those that ``*args`` takes: they are repeated."""
+        spec = asked.target.spec if asked.target is not None else None
+        if spec is None or spec.rest is None or len(asked.args) <= spec.positional:
+            return super().form(asked)
+        named = replace(asked, args=asked.args[: spec.positional])
+        form = super().form(named)
+        further = asked.args[spec.positional :]
+        return None if form is None else replace(form, args=further)
+
     def _codec(self, asked: Asked) -> Codec:
         codec = self._codecs.get(asked.name)
         if codec is None:

@@ -48,20 +48,26 @@ class LiteralCodec(SOAPCodec):
     def __init__(self, spec: MethodSpec | None, limits: Limits) -> None:
         super().__init__(limits)
         writers, self._writers = Writers(), dict[str, Writer]()
-        returns = _ANY
+        returns, self._rest = _ANY, ""
+        self._extra: Writer | None = None
         if spec is not None:
             returns = spec.returns
-            for parameter in spec.parameters:
+            known = [*spec.parameters, *([spec.rest] if spec.rest is not None else [])]
+            for parameter in known:
                 tag = xml_name(parameter.name)
                 self._writers[parameter.name] = writers.writer(parameter.type, tag)
+            if spec.rest is not None:
+                self._rest = spec.rest.name
+            if spec.extra is not None:
+                # All of them are one map, which is named like the parameter.
+                type_ = Type(dict[str, spec.extra.type.hint])  # type: ignore[name-defined]  # made at run time
+                self._extra = writers.writer(type_, xml_name(spec.extra.name))
         self._read_return = Readers().reader(returns)
 
     def write(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Outgoing:
-        """Write an envelope with a call, whose arguments all have names."""
-        if args:
-            raise TypeError("literal: got positional arguments, expected named ones")
+        """Write an envelope with a call; what has no name is what ``*args`` takes."""
         namespace, _, method = name.rpartition(".")
         uri = target_namespace(namespace)
         tag = xml_name(method)
@@ -73,8 +79,16 @@ class LiteralCodec(SOAPCodec):
 
         def body() -> bytes:
             pieces = [f'{_HEAD}<{tag} xmlns="{escape(uri)}">']
+            extra = {}
             for key, value in kwargs.items():
-                self._argument(key, to_plain(value), pieces)
+                if self._extra is not None and key not in self._writers:
+                    extra[key] = to_plain(value)
+                else:
+                    self._argument(key, to_plain(value), pieces)
+            if self._extra is not None and extra:
+                self._extra(extra, pieces.append)
+            for value in args:
+                self._argument(self._rest, to_plain(value), pieces)
             pieces.append(f"</{tag}>{_TAIL}")
             return _encoded("".join(pieces))
 

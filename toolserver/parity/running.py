@@ -8,15 +8,19 @@ from random import Random
 from typing import Any
 
 from toolserver.entries import Target, ToolEntry
-from toolserver.methods import MethodSpec
+from toolserver.methods import Parameter
 from toolserver.parity.calls import Asked, Told
-from toolserver.parity.differences import NAMES_ONLY, Difference
+from toolserver.parity.differences import NAMES_ONLY, PLACES_ONLY, Difference
 from toolserver.parity.doors import Door, InsideDoor
 from toolserver.parity.judging import Judge
 from toolserver.parity.mistakes import mistakes_of
 from toolserver.parity.values import values_of
 
 __all__ = ["Fault", "MethodReport", "asked_of", "check_method", "judge_calls"]
+
+#: Values for what ``*args`` and ``**kwargs`` take, and names for the latter.
+_FURTHER = 30
+_NAMES = ("further", "other_one")
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def judge_calls(
         told = iter(door.call(sent))
         for (each, form), should in zip(formed, expected, strict=True):
             if form is None:
-                judge.met.add(NAMES_ONLY)
+                judge.met.add(PLACES_ONLY if each.args else NAMES_ONLY)
                 continue
             found = next(told)
             if not judge.agrees(door, each, should, found):
@@ -138,8 +142,7 @@ def asked_of(target: Target, count: int, seed: int) -> list[Asked]:
         seed: What the values come from.
 
     Returns:
-        The calls; fewer if its arguments cannot be as many. What ``*args`` and
-        ``**kwargs`` take is left empty.
+        The calls; fewer if its arguments cannot be as many.
 
     Raises:
         NoValues: No value of a parameter could be made.
@@ -152,16 +155,22 @@ def asked_of(target: Target, count: int, seed: int) -> list[Asked]:
         for parameter in spec.parameters
     }
     size = max(map(len, columns.values()), default=1)
-    return [_row(target, spec, columns, index, random) for index in range(size)]
+    more = {
+        parameter: values_of(parameter.type, _FURTHER, random)
+        for parameter in (spec.rest, spec.extra)
+        if parameter is not None
+    }
+    return [_row(target, columns, more, index, random) for index in range(size)]
 
 
 def _row(
     target: Target,
-    spec: MethodSpec,
     columns: dict[str, list[Any]],
+    more: dict[Parameter, list[Any]],
     index: int,
     random: Random,
 ) -> Asked:
+    spec = target.spec
     given: dict[str, Any] = {}
     # Those with defaults are left out from some place on, now and then.
     kept = len(spec.parameters)
@@ -174,6 +183,8 @@ def _row(
             at = index if place == 0 else random.randrange(len(column))
             given[parameter.name] = column[at % len(column)]
     if index % 2:
+        if spec.extra is not None and index % 3:
+            given |= dict.fromkeys(_NAMES, random.choice(more[spec.extra]))
         return Asked(target.name, (), given, target)
     # What only has a name is left out where all goes by position.
     names = [parameter.name for parameter in spec.parameters[: spec.positional]]
@@ -183,6 +194,8 @@ def _row(
         for parameter in spec.parameters[spec.positional :]
         if parameter.required
     }
+    if spec.rest is not None and len(args) == spec.positional and index % 3:
+        args += tuple(random.choices(more[spec.rest], k=index % 3))
     asked = Asked(target.name, args, needed, target)
     # Few protocols take some by position and others by name.
     return (asked.in_form(positions=False) or asked) if needed else asked
