@@ -67,6 +67,7 @@ def settings_for_parity(settings: Settings, home: Home | None = None) -> Setting
             "workers": 1,
             "tls_certificate": "",
             "tls_key": "",
+            "tls_client_ca": "",
             "tls_client_auth": "none",
             "contracts": True,
             "stop_timeout": 5.0,
@@ -92,9 +93,12 @@ def settings_for_parity(settings: Settings, home: Home | None = None) -> Setting
         server=server,
         auth=auth,
         tools=tools,
-        # A door waits until the others have been through.
+        # Each door has a connection, which waits until the others have been through.
         limits=replace(
-            settings.limits, keep_alive_idle=3600.0, keep_alive_requests=10_000_000
+            settings.limits,
+            keep_alive_idle=3600.0,
+            keep_alive_requests=10_000_000,
+            connections=max(100, settings.limits.connections),
         ),
         debugger=DebuggerSettings(),
         picklerpc=replace(settings.picklerpc, enabled=True),
