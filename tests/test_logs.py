@@ -89,6 +89,7 @@ def test_json():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.pop("time"))
     assert found == {
         "request_id": "r-1",
+        "trace_id": None,
         "peer": "::1",
         "client": "ann",
         "method": "GET",

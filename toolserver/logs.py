@@ -17,6 +17,7 @@ from toolserver.contexts import current, request_id_text
 from toolserver.linewriter import LineWriter
 from toolserver.message import Request
 from toolserver.settings import LogSettings
+from toolserver.traces import current_trace, trace_id, trace_of
 
 __all__ = ["AUDIT", "AccessLog", "ErrorLog", "Logs", "escape"]
 
@@ -123,6 +124,7 @@ class AccessLog:
         self._emit(
             f'{{"time":"{self._moment}","request_id":'
             f"{_quoted(request_id_text(request.notes.get('number', '')))},"
+            f'"trace_id":{_quoted(trace_id(trace_of(request.headers)) or None)},'
             f'"peer":{_quoted(request.notes.get("peer", request.peer))},'
             f'"client":{_quoted(request.notes.get("client"))},'
             f'"method":{_quoted(request.method)},"host":{_quoted(request.host)},'
@@ -204,6 +206,8 @@ def _about_call() -> str:
         facts.append(f"method={escape(method)}")
     if context.job_id:
         facts.append(f"job={context.job_id}")
+    if trace := current_trace():
+        facts.append(f"trace={trace_id(trace)}")
     return f" [{' '.join(facts)}]"
 
 

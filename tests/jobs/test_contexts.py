@@ -8,7 +8,7 @@ import pytest
 import toolserver.testing
 from toolserver import StandardTool, Var, context, job, register
 from toolserver.auth.passwords import hash_password
-from toolserver.jobs.pool import current_trace
+from toolserver.traces import current_trace
 
 CLIENTS, CALLS = 6, 40
 

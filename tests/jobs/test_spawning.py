@@ -21,8 +21,8 @@ from toolserver import (
 from toolserver.declarations import declared
 from toolserver.errors import JobCancelled, JobExpired, JobUnknown
 from toolserver.jobs.known import KnownJobs
-from toolserver.jobs.pool import current_trace
 from toolserver.testing import serve
+from toolserver.traces import current_trace
 
 left_behind: ContextVar[str] = ContextVar("left_behind", default="nothing")
 mine: Var[str] = Var("mine", default="nothing")

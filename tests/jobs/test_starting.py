@@ -9,8 +9,8 @@ from gevent.event import Event
 
 from tests.http.raw_http import wait_for
 from toolserver import Job, StandardTool, context, job, read_only, register
-from toolserver.jobs.pool import current_trace
 from toolserver.testing import serve
+from toolserver.traces import current_trace
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e47{:02x}-00f067aa0ba902b7-01"
 

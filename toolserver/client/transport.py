@@ -30,6 +30,7 @@ from toolserver.client.failures import (
     TransportError,
 )
 from toolserver.client.unixsocket import UnixAdapter
+from toolserver.traces import outgoing
 
 if TYPE_CHECKING:
     from toolserver.client.sharedsecrets import SecretSignature
@@ -364,7 +365,7 @@ def _headers(request: Outgoing) -> dict[str, str]:
     headers = dict(request.headers)
     if request.key is not None:
         headers["Idempotency-Key"] = _quoted(request.key)
-    return headers
+    return headers | outgoing()
 
 
 def _quoted(key: str) -> str:

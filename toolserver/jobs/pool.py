@@ -11,10 +11,9 @@ from typing import Any, Protocol
 from gevent import get_hub
 
 from toolserver.contexts import current
-from toolserver.message import Headers
 from toolserver.pools import PooledGreenlet, Work, end_all
 
-__all__ = ["JobPool", "RunningJob", "current_trace", "running_job", "trace_of"]
+__all__ = ["JobPool", "RunningJob", "running_job"]
 
 #: Jobs begun in one turn of the loop, so that sockets get theirs.
 _BEGUN = 100
@@ -46,27 +45,6 @@ def running_job() -> RunningJob | None:
     context = current()
     job: RunningJob | None = None if context is None else context.job
     return job
-
-
-def current_trace() -> str:
-    """The W3C trace context of what runs; empty where there is none."""
-    context = current()
-    if context is None:
-        return ""
-    if context.request is not None:
-        return trace_of(context.request.headers)
-    job: RunningJob | None = context.job
-    return job.trace if job is not None else ""
-
-
-def trace_of(headers: Headers) -> str:
-    """The W3C trace context of a request.
-
-    Args:
-        headers: The fields of its head.
-    """
-    found: str = headers.get("traceparent", "")
-    return found[:128]
 
 
 class _Worker(PooledGreenlet):

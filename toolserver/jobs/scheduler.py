@@ -28,7 +28,6 @@ from toolserver.jobs.outcomes import Outcomes
 from toolserver.jobs.payload import (
     write_arguments,
 )
-from toolserver.jobs.pool import current_trace
 from toolserver.jobs.records import (
     JobChange,
     JobRecord,
@@ -42,6 +41,7 @@ from toolserver.nativethreads import in_loop
 from toolserver.services import Services, services
 from toolserver.settings import JobSettings
 from toolserver.tools import Tool
+from toolserver.traces import current_trace
 
 __all__ = ["Scheduler", "job"]
 

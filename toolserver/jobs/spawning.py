@@ -22,12 +22,13 @@ from toolserver.errors import CallTimeout, JobCancelled, JobExpired, ToolserverE
 from toolserver.factories import TransientTool
 from toolserver.jobs.handles import Job, Jobs
 from toolserver.jobs.known import KnownJobs
-from toolserver.jobs.pool import JobPool, current_trace, running_job, trace_of
+from toolserver.jobs.pool import JobPool, running_job
 from toolserver.jobs.records import JobState
 from toolserver.message import Headers
 from toolserver.nativethreads import ask_loop, in_loop, in_native_thread
 from toolserver.services import Services
 from toolserver.tools import Tool
+from toolserver.traces import current_trace, trace_of
 
 __all__ = ["SpawnedJob", "Spawner"]
 
