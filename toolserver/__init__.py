@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from toolserver.jobs.scheduler import job
     from toolserver.locks import RLock
     from toolserver.marks import (
+        cached,
         destructive,
         every,
         expose,
@@ -95,6 +96,7 @@ __all__ = [
     "TransientTool",
     "UploadedFile",
     "Var",
+    "cached",
     "call",
     "chain",
     "connect",
@@ -162,7 +164,7 @@ _MODULES = {
     "toolserver.markup.feeds": ("rss",),
     "toolserver.markup.pages": ("html",),
     "toolserver.marks": (
-        *("destructive", "every", "expose", "hidden", "idempotent", "limit"),
+        *("cached", "destructive", "every", "expose", "hidden", "idempotent", "limit"),
         *("prompt", "read_only", "resource", "retry", "threaded"),
     ),
     "toolserver.media": ("Audio", "Document", "Image"),

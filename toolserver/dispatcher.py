@@ -9,7 +9,7 @@ these steps in this order:
 4. read the arguments, check and take away the token that some tools ask for,
    convert the others
 5. validators of the method
-6. begin the transaction
+6. give the result that is kept, where the method says so, or begin the transaction
 7. the method, between the checks of its contracts where these are on
 8. commit, or abort on any exception
 9. close the context, hand back the result or the exception
@@ -236,6 +236,14 @@ class Dispatcher:
                 ) from None
 
     def _run(
+        self, target: Target, args: Sequence[Any], kwargs: dict[str, Any], inside: bool
+    ) -> Any:
+        if target.cache is None or inside:
+            return self._make(target, args, kwargs, inside)
+        make = partial(self._make, target, args, kwargs, inside)
+        return target.cache.get(args, kwargs, make)
+
+    def _make(
         self, target: Target, args: Sequence[Any], kwargs: dict[str, Any], inside: bool
     ) -> Any:
         if not target.is_threaded:

@@ -31,6 +31,7 @@ from toolserver.toolspecs import describe_rest_method, describe_tool, wrappers_o
 from toolserver.wrappers import Wrapper
 
 if TYPE_CHECKING:
+    from toolserver.resultcache import TargetCache
     from toolserver.throttles import Throttle
 
 __all__ = [
@@ -75,10 +76,12 @@ class Target:
         check_token: Checks the token that callers send; None where they need none.
         throttle: Bounds how often it is called from outside, and how many calls run at
             once; None for no bound.
-        is_guarded: Whether any of the last seven is there.
+        cache: Keeps results of calls from outside; None where none are kept.
+        is_guarded: Whether any of the last eight is there.
     """
 
     __slots__ = (
+        "cache",
         "check_token",
         "exported",
         "function",
@@ -122,6 +125,7 @@ class Target:
             self.check_token = cast(Any, tool).check_token
         # Given to it later, where it has one.
         self.throttle: Throttle | None = None
+        self.cache: TargetCache | None = None
         self.is_guarded = bool(
             validators
             or self.timeout is not None

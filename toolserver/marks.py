@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from toolserver.cron import Rule
-from toolserver.methods import Limit, ResourceMark, Retry
+from toolserver.methods import Cached, Limit, ResourceMark, Retry
 
 __all__ = [
+    "cached",
     "destructive",
     "every",
     "expose",
@@ -133,6 +134,25 @@ def limit(
         raise ValueError(f"@limit: got seconds={seconds!r}, expected some seconds")
     bounds = Limit(timeout, max_body, calls, seconds, concurrency)
     return lambda method: _mark(method, limit=bounds)
+
+
+def cached(seconds: float, *, per_client: bool = True) -> Callable[[F], F]:
+    """Keep what a method returns for a while, for calls with the same arguments.
+
+    The method has to be `read_only`. Who may call it is judged at each call. It holds
+    for calls from outside; nobody may change a result that was returned.
+
+    Args:
+        seconds: For how long a result is kept.
+        per_client: Whether each client, with its groups, has results of its own; False
+            where the result depends on the arguments alone.
+
+    Raises:
+        ValueError: It is to be kept for no time.
+    """
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"@cached: got seconds={seconds!r}, expected some seconds")
+    return lambda method: _mark(method, cached=Cached(seconds, per_client))
 
 
 def retry(*, times: int, backoff: float = 2.0) -> Callable[[F], F]:

@@ -74,6 +74,19 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Cached:
+    """How long results of a method are kept.
+
+    Attributes:
+        seconds: For how long.
+        per_client: Whether each client has results of its own.
+    """
+
+    seconds: float
+    per_client: bool
+
+
+@dataclass(frozen=True)
 class Retry:
     """How often a job of a method is tried again, and when.
 
@@ -122,6 +135,7 @@ class MethodSpec:
         is_prompt: Whether agents are offered it as a prompt.
         resource: The URI under which agents read it, or None.
         limit: Bounds of its own.
+        cached: How long its results are kept; None for not at all.
         requires: Texts of its preconditions.
         ensures: Texts of its postconditions.
         unlocked: The same without the token that callers put in front of its
@@ -146,6 +160,7 @@ class MethodSpec:
     is_prompt: bool = False
     resource: ResourceMark | None = None
     limit: Limit = Limit()
+    cached: Cached | None = None
     requires: tuple[str, ...] = ()
     ensures: tuple[str, ...] = ()
     unlocked: MethodSpec | None = None

@@ -38,7 +38,6 @@ from toolserver.factories import (
     listed_keys,
     make_child,
 )
-from toolserver.throttles import Throttles
 from toolserver.tools import Tool
 
 __all__ = ["Registry"]
@@ -70,7 +69,7 @@ class Registry:
             checked; None for no tool.
         max_children: How many tools of factories are kept, of all factories together;
             None for no bound.
-        throttles: Bounds how often methods are called; None for no bounds.
+        fit: Told of each entry that is made, to bound its methods and the like.
     """
 
     def __init__(
@@ -79,12 +78,12 @@ class Registry:
         call_timeout: float | None = None,
         checks_contracts: Callable[[str], bool] | None = None,
         max_children: int | None = None,
-        throttles: Throttles | None = None,
+        fit: Callable[[ToolEntry], object] | None = None,
     ) -> None:
         self._population = Population(max_children)
         self._call_timeout = call_timeout
         self._checks_contracts = checks_contracts
-        self._throttles = throttles
+        self._fit = fit
         self._entries: dict[str, ToolEntry] = {}
         self._targets: dict[str, Target] = {}
         #: Tools by the paths that they answer wherever they are.
@@ -279,8 +278,8 @@ class Registry:
             checks_contracts=check is not None and check(tool.namespace),
             population=self._population,
         )
-        if self._throttles is not None:
-            self._throttles.fit(entry)
+        if self._fit is not None:
+            self._fit(entry)
         return entry
 
     def entry(self, namespace: str) -> ToolEntry:

@@ -351,6 +351,12 @@ class Limits(_Section, frozen=True):
     callers: Annotated[
         int, _doc("Callers that are remembered for each of these bounds.", ge=100)
     ] = 10_000
+    cached_results: Annotated[
+        int, _doc("Results that are kept of methods marked @cached.", ge=1)
+    ] = 10_000
+    cached_size: Annotated[
+        int, _doc("Size of all results that are kept, roughly.", ge=0)
+    ] = 64 * 1024 * 1024
 
 
 class ToolsSettings(_Section, frozen=True):

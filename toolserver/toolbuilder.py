@@ -19,6 +19,7 @@ from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.registry import Registry
+from toolserver.resultcache import ResultCache
 from toolserver.settings import Settings
 from toolserver.throttles import Throttles
 from toolserver.tools import Tool
@@ -50,12 +51,14 @@ class ToolBuilder:
         self._home = home
         self.starter: Starter | None = None
         self._configuration = configuration
-        self._throttles = Throttles(settings.limits)
+        limits = settings.limits
+        self._throttles = Throttles(limits)
+        self._results = ResultCache(limits.cached_results, limits.cached_size)
         self.registry = Registry(
             call_timeout=settings.server.call_timeout or None,
             max_children=settings.tools.max_children,
             checks_contracts=self._checks_contracts,
-            throttles=self._throttles,
+            fit=self._fit,
         )
 
     @property
@@ -118,6 +121,10 @@ class ToolBuilder:
             options=declaration.options,
             is_builtin=_is_builtin(declaration),
         )
+
+    def _fit(self, entry: ToolEntry) -> None:
+        self._throttles.fit(entry)
+        self._results.fit(entry)
 
     def _with_builtin(self, declarations: list[Declaration]) -> list[Declaration]:
         """Add the server's own tools, as far as nothing takes their place."""

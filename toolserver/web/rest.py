@@ -28,6 +28,7 @@ from toolserver.errors import (
 from toolserver.jobs.outside import can_be_job
 from toolserver.message import Request, Response, redirect
 from toolserver.registry import Registry
+from toolserver.resultcache import FRESH_FOR
 from toolserver.settings import Settings
 from toolserver.web.arguments import read_arguments
 from toolserver.web.background import run_in_background
@@ -310,6 +311,8 @@ class REST:
         if request.method in ("GET", "HEAD") and response.status == 200:
             if response is not made and isinstance(response.body, bytes):
                 response.headers.append(("ETag", make_etag(response.body)))
+            if endpoint.target.cache is not None and FRESH_FOR in request.notes:
+                _tell_freshness(request, response)
             response = without_known_parts(request, response)
         if compress:
             accepted = request.headers.get("accept-encoding")
@@ -350,6 +353,14 @@ class REST:
         return Response(
             response.body, status=error.status, headers=[*response.headers, *fields]
         )
+
+
+def _tell_freshness(request: Request, response: Response) -> None:
+    """Let the caller's own cache keep what ours keeps, too, unless the tool says."""
+    if not any(name.lower() == "cache-control" for name, _ in response.headers):
+        # Not for others: who may call is judged here.
+        value = f"private, max-age={request.notes[FRESH_FOR]}"
+        response.headers.append(("Cache-Control", value))
 
 
 def _parsed(made: Any, name: str) -> Arguments:
