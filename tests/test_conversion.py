@@ -177,6 +177,34 @@ def test_a_wrong_value_is_named_with_its_place(hint, value, message):
     assert caught.value.message == message
 
 
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize("lax", [False, True])
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        *[(hint, HALF) for hint in (int, float, bool, bytes, dt.date, dt.timedelta)],
+        *[(hint, HALF) for hint in (Decimal, uuid.UUID, Color, dt.datetime, Compact)],
+        (typing.Literal["a"], HALF),
+        (list[int], [1, HALF]),
+        (dict[str, int], {"a": HALF}),
+        (dict[int, str], {HALF: "a"}),
+        (tuple[int, int], [1, HALF]),
+        (int | list[int], [HALF]),
+        (Node, {"name": 1, HALF: 2}),
+        (Point, [HALF, 1]),
+        (typing.Annotated[int, msgspec.Meta(ge=1)], HALF),
+        (typing.Annotated[str, msgspec.Meta(pattern="^a$")], HALF),
+        (typing.Annotated[str, msgspec.Meta(max_length=0)], HALF),
+    ],
+    ids=repr,
+)
+def test_half_a_character_is_a_wrong_value_like_others(hint, value, lax):
+    with pytest.raises(InvalidParams):
+        convert(Type(hint), value, "value", lax=lax)
+
+
 def test_long_values_are_cut_in_messages():
     with pytest.raises(InvalidParams) as caught:
         convert(Type(int), "a" * 10_000, "x")

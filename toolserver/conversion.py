@@ -46,6 +46,9 @@ def convert(type_: Type, value: Any, path: str, *, lax: bool = False) -> Any:
             found = msgspec.convert(value, type_.hint, strict=is_strict)
         except (msgspec.ValidationError, RecursionError, TypeError):
             pass
+        except UnicodeEncodeError:
+            # Half a character (a lone surrogate), where no text is due.
+            pass
         else:
             if not type_.reads_numbers[lax] or not has_nonfinite(value):
                 return found

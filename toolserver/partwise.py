@@ -91,7 +91,7 @@ class Partwise:
         if type_.native and not refused:
             try:
                 found = msgspec.convert(value, type_.hint, strict=not self._lax)
-            except (msgspec.ValidationError, RecursionError, TypeError):
+            except (msgspec.ValidationError, RecursionError, TypeError, UnicodeError):
                 refused = True
             else:
                 if not type_.reads_numbers[self._lax] or not has_nonfinite(value):

@@ -105,6 +105,9 @@ def convert_single(type_: Type, value: Any, path: str, *, lax: bool) -> Any:
             found = msgspec.convert(value, hint, strict=is_strict)
         except (msgspec.ValidationError, RecursionError) as error:
             reason = str(error)
+        except UnicodeEncodeError:
+            # Half a character, which msgspec looks at as UTF-8: it is told as it is.
+            pass
         else:
             if not type_.native:
                 reason = _broken_bound(found, type_.bounds)
