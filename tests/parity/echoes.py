@@ -17,7 +17,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from toolserver import StandardTool, read_only, register
+from toolserver import (
+    DirectResponse,
+    Redirect,
+    Response,
+    StandardTool,
+    read_only,
+    register,
+)
 
 
 class Color(enum.Enum):
@@ -313,6 +320,19 @@ class Echoes(StandardTool):
         self, first: int, *more: str, factor: float = 1.0, **names: bytes
     ) -> tuple[int, list[str], float, dict[str, bytes]]:
         return first, list(more), factor, names
+
+
+@register("parity.answers")
+class Answers(StandardTool):
+    """Answers in ways that only REST has."""
+
+    @read_only
+    def elsewhere(self, value: int) -> str:
+        raise Redirect("/elsewhere")
+
+    @read_only
+    def itself(self, value: int) -> str:
+        raise DirectResponse(Response("as it is"))
 
 
 def method_names() -> list[str]:

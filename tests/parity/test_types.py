@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.parity.echoes import Echoes, method_names
+from tests.parity.echoes import Answers, Echoes, method_names
 from tests.parity.opening import opened, told
 from toolserver.parity.differences import DIFFERENCES, refusals
 from toolserver.parity.values import values_of
@@ -18,7 +18,7 @@ FEW = {"none", "boolean", "color", "level", "flag", "choice", "percent"}
 
 @pytest.fixture(scope="module")
 def server():
-    with opened(Echoes) as running:
+    with opened(Echoes, Answers) as running:
         yield running
 
 
@@ -38,6 +38,10 @@ def test_each_known_difference_is_seen(server):
     seen = set()
     for name in ("anything", "number", "strict", "alike", "pieces", "several", "many"):
         seen |= server.check(f"parity.echoes.{name}", count=60).met
+    for name in ("elsewhere", "itself"):
+        report = server.check(f"parity.answers.{name}", count=3)
+        assert told(report) == []
+        seen |= report.met
     assert seen == set(DIFFERENCES)
 
 

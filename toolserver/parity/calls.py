@@ -9,7 +9,7 @@ from typing import Any
 
 from toolserver.client.faults import RemoteFault
 from toolserver.entries import Target
-from toolserver.errors import ToolFault, ToolserverError
+from toolserver.errors import ApplicationError, ToolFault, ToolserverError
 
 __all__ = ["Asked", "Failure", "Told", "failure_of"]
 
@@ -143,6 +143,9 @@ def failure_of(
         code, text = error.code, error.message
     elif isinstance(error, ToolserverError):
         kind, code, text = type(error).__name__, error.code, error.message
+        if type(error) is ApplicationError and isinstance(error.data, dict):
+            # Of an answer that only REST can express its class is told.
+            kind = str(error.data.get("type", kind))
     else:
         # PickleRPC brings the exceptions of a tool themselves.
         kind, code, text = type(error).__name__, ToolFault.code, str(error)

@@ -21,6 +21,8 @@ __all__ = [
     "NIL_MEMBERS",
     "OPEN_TYPES",
     "PLACES_ONLY",
+    "SIGNALS",
+    "SIGNAL_KINDS",
     "STREAMED",
     "UNKNOWN_KINDS",
     "UNKNOWN_NAMES",
@@ -153,6 +155,12 @@ UNKNOWN_NAMES = Difference(
     "what is below the URL of a tool may be anything, and for MCP each method is a "
     "tool",
 )
+SIGNALS = Difference(
+    "redirects and responses of a tool's own",
+    ("REST",),
+    "the answer itself; through other doors the call fails",
+    "only HTTP can express them",
+)
 #: All known differences.
 DIFFERENCES = (
     *_REFUSED,
@@ -162,7 +170,10 @@ DIFFERENCES = (
     STREAMED,
     OPEN_TYPES,
     UNKNOWN_NAMES,
+    SIGNALS,
 )
+#: Such answers, by their classes.
+SIGNAL_KINDS = frozenset({"Redirect", "NotModified", "DirectResponse", "AlreadyDone"})
 #: The errors that stand for a missing tool or method where these are others.
 UNKNOWN_KINDS = {
     "REST": frozenset({"NotFound", "Forbidden", "Unauthenticated"}),
