@@ -39,6 +39,8 @@ CALL_BOUNDS_S = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
     *(0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+#: Where the sum of the durations is, behind the classes.
+_SUM = len(CALL_BOUNDS_S) + 1
 #: The label of all methods that are not there: callers choose their names.
 UNKNOWN = "(unknown)"
 #: The label of what comes when the sheet is full.
@@ -76,6 +78,10 @@ def outcome_of(error: BaseException) -> str:
     return "failed"
 
 
+# Found once: `super` would look for it at each call.
+_invoke = Dispatcher.invoke
+
+
 class CallMeter:
     """Counts calls by tool, method, protocol and outcome, and how long they take.
 
@@ -89,8 +95,9 @@ class CallMeter:
         # Made first, so that there is room for them.
         self._other = self._open(CALLS, OTHER, OTHER, OTHER, OTHER)
         self._other_durations = self._open_durations(OTHER, OTHER)
-        self._calls: dict[tuple[str, str, str], int] = {}
-        self._durations: dict[str, int] = {}
+        # Of each name, protocol and outcome: where its calls are counted, and where
+        # the durations of its method.
+        self._places: dict[tuple[str, str, str], tuple[int, int]] = {}
 
     def count(
         self, target: Target, protocol: str, outcome: str, seconds: float
@@ -103,19 +110,14 @@ class CallMeter:
             outcome: What became of it.
             seconds: How long it took.
         """
-        tool = target.tool
-        # Callers choose the keys of factories: they are no labels.
-        is_made = isinstance(tool, TransientTool)
-        name = f"{pattern_of(tool)} {target.spec.name}" if is_made else target.name
-        key = name, protocol, outcome
-        place = self._calls.get(key)
-        if place is None:
-            place = self._begin(key, pattern_of(tool), target.spec.name)
+        found = self._places.get((target.name, protocol, outcome))
+        if found is None:
+            found = self._find(target, protocol, outcome)
+        place, durations = found
         values = self._values
         values[place] += 1.0
-        durations = self._durations[name]
         values[durations + bisect_left(CALL_BOUNDS_S, seconds)] += 1.0
-        values[durations + len(CALL_BOUNDS_S) + 1] += seconds
+        values[durations + _SUM] += seconds
 
     def count_unknown(self, protocol: str, error: ToolserverError) -> None:
         """Count a call that leads to no method.
@@ -128,18 +130,21 @@ class CallMeter:
         place = self._sheet.open(COUNTER, CALLS, *labels)
         self._values[self._other if place is None else place] += 1.0
 
-    def _begin(self, key: tuple[str, str, str], tool: str, method: str) -> int:
-        name, protocol, outcome = key
-        if name not in self._durations:
-            durations = self._open_durations(tool, method, self._other_durations)
-            self._durations[name] = durations
-        place = self._open(CALLS, tool, method, protocol, outcome, or_else=self._other)
-        self._calls[key] = place
-        return place
+    def _find(self, target: Target, protocol: str, outcome: str) -> tuple[int, int]:
+        tool, method = pattern_of(target.tool), target.spec.name
+        # Callers choose the keys of factories: they are no labels, and not kept.
+        is_made = isinstance(target.tool, TransientTool)
+        key = f"{tool} {method}" if is_made else target.name, protocol, outcome
+        found = self._places.get(key)
+        if found is None:
+            found = self._places[key] = (
+                self._open(CALLS, tool, method, protocol, outcome, or_else=self._other),
+                self._open_durations(tool, method, self._other_durations),
+            )
+        return found
 
     def _open_durations(self, tool: str, method: str, or_else: int = -1) -> int:
-        count = len(CALL_BOUNDS_S) + 2
-        return self._open(CALL_SECONDS, tool, method, count=count, or_else=or_else)
+        return self._open(CALL_SECONDS, tool, method, count=_SUM + 1, or_else=or_else)
 
     def _open(self, *key: str, count: int = 1, or_else: int = -1) -> int:
         place = self._sheet.open(COUNTER, *key, count=count)
@@ -158,6 +163,7 @@ class MeteredDispatcher(Dispatcher):
     def __init__(self, meter: CallMeter, registry: Registry, **options: Any) -> None:
         super().__init__(registry, **options)
         self._meter = meter
+        self._count = meter.count
 
     def invoke(
         self, target: Target, call: Call, *, inside: bool = False, checked: bool = True
@@ -166,13 +172,13 @@ class MeteredDispatcher(Dispatcher):
         began = perf_counter()
         outcome = "ok"
         try:
-            return super().invoke(target, call, inside=inside, checked=checked)
+            return _invoke(self, target, call, inside=inside, checked=checked)
         except BaseException as error:
             outcome = outcome_of(error)
             raise
         finally:
             seconds = perf_counter() - began
-            self._meter.count(target, _protocol(inside), outcome, seconds)
+            self._count(target, _protocol(inside), outcome, seconds)
 
     def refuse(self, call: Call, error: ToolserverError) -> Outcome:
         """Tell that a call leads nowhere; see `Dispatcher.refuse`."""
@@ -183,7 +189,9 @@ class MeteredDispatcher(Dispatcher):
 def _protocol(inside: bool) -> str:
     """How the running call arrived."""
     context = current()
-    if inside:
-        is_job = context is not None and context.job is not None
-        return _JOB if is_job and context.tool is None else _INSIDE  # type: ignore[union-attr]  # it is there
-    return (context.protocol if context is not None else "") or _INSIDE
+    if context is None:
+        return _INSIDE
+    if not inside:
+        return context.protocol or _INSIDE
+    # The call of a job itself is made by no tool.
+    return _JOB if context.job is not None and context.tool is None else _INSIDE
