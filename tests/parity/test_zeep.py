@@ -12,8 +12,8 @@ from tests.parity.echoes import Echoes
 from tests.parity.opening import opened, told
 from toolserver.client.codecs import Outgoing
 from toolserver.errors import ApplicationError
-from toolserver.parity.doors import LiteralDoor
 from toolserver.parity.running import asked_of
+from toolserver.parity.wiredoors import LiteralDoor
 from toolserver.plain import to_plain
 from toolserver.types import Kind
 

@@ -22,18 +22,14 @@ from toolserver.configuration import Configuration
 from toolserver.declarations import Declaration
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.home import Home
-from toolserver.parity.doors import (
-    AgentDoor,
+from toolserver.parity.batchdoors import (
     BatchDoor,
-    Door,
-    InsideDoor,
     JobDoor,
-    LiteralDoor,
     MulticallDoor,
     PickleDoor,
-    RESTDoor,
-    SOAPDoor,
 )
+from toolserver.parity.doors import Door, InsideDoor
+from toolserver.parity.wiredoors import AgentDoor, LiteralDoor, RESTDoor, SOAPDoor
 from toolserver.settings import DebuggerSettings, JobSettings, Settings
 from toolserver.worker import Worker
 
