@@ -157,6 +157,7 @@ def test_calls_of_a_batch_count_each():
         told = server.http.post("/JSONRPC", json=batch).json()
         codes = [each.get("error", {}).get("code") for each in told]
         assert codes == [None, None, -32029]
+        assert 1 <= told[2]["error"]["data"]["retry_after"] <= 30
 
 
 def test_what_is_asked_for_later_counts_too():

@@ -195,10 +195,7 @@ class Throttles:
         if entry.is_builtin:
             return
         tool = pattern_of(entry.tool)
-        targets = list(entry.methods.values())
-        for verbs in entry.rest_methods.values():
-            targets += verbs.values()
-        for target in targets:
+        for target in _targets(entry):
             self._fit(target, tool)
 
     def check(self, entries: Iterable[ToolEntry]) -> None:
@@ -213,7 +210,7 @@ class Throttles:
         known = set()
         for entry in entries:
             known.add(entry.namespace)
-            known |= {target.name for target in entry.methods.values()}
+            known |= {target.name for target in _targets(entry)}
         for setting, names in (("calls", self._rates), ("concurrency", self._gates)):
             for name in names:
                 # What factories make is known when somebody asks for it.
@@ -269,6 +266,12 @@ class Throttles:
                 "such as 100/60"
             )
         return Rate(int(found[1]), float(found[2]), most=self._most)
+
+
+def _targets(entry: ToolEntry) -> Iterator[Target]:
+    yield from entry.methods.values()
+    for verbs in entry.rest_methods.values():
+        yield from verbs.values()
 
 
 def _named(setting: str, lines: tuple[str, ...]) -> dict[str, str]:

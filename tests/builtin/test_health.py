@@ -8,7 +8,8 @@ import pytest
 import requests
 
 import toolserver.testing
-from toolserver import StandardTool, register
+from toolserver import StandardTool, health, register
+from toolserver.errors import StartError
 
 PATHS = ("/health/live", "/health/ready", "/health/startup")
 
@@ -18,6 +19,13 @@ class Root(StandardTool):
     def sleep(self, seconds: float) -> str:
         gevent.sleep(seconds)
         return "slept"
+
+
+@pytest.fixture
+def _hurried(monkeypatch):
+    """What was found of the store holds for less, and it has to answer sooner."""
+    monkeypatch.setattr(health, "_HOLDS_S", 0.05)
+    monkeypatch.setattr(health, "_PATIENCE_S", 0.3)
 
 
 def serve(home=None, **config):
@@ -58,6 +66,16 @@ def test_each_has_a_switch(path):
         assert found == {each: 404 if each == path else 200 for each in PATHS}
 
 
+@pytest.mark.parametrize("setting", ["allow", "probes"])
+def test_what_is_no_network_is_told_at_the_start(setting):
+    with (
+        pytest.raises(StartError, match=f"ops.{setting}: got 'nearby', expected an"),
+        serve(ops={setting: ["nearby"]}),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("_hurried")
 def test_a_server_that_cannot_write_is_not_ready(tmp_path):
     with serve(tmp_path) as server:
         assert server.http.get("/health/ready").status_code == 200
@@ -75,6 +93,7 @@ def test_a_server_that_cannot_write_is_not_ready(tmp_path):
         assert not list(var.glob(".health*"))
 
 
+@pytest.mark.usefixtures("_hurried")
 def test_a_server_whose_jobs_cannot_be_stored_is_not_ready(tmp_path):
     with serve(tmp_path, jobs={"engine": "sqlite"}) as server:
         assert server.http.get("/health/ready").status_code == 200

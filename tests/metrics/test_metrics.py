@@ -16,6 +16,8 @@ from toolserver import (
 )
 from toolserver.errors import ApplicationError
 from toolserver.message import Request, Response
+from toolserver.metrics.metered import CallMeter
+from toolserver.metrics.sheets import CountSheet
 from toolserver.wrappers import rest
 
 
@@ -131,6 +133,22 @@ def test_what_strangers_make_up_makes_no_series(server):
     assert [(each.labels["tool"], each.value) for each in unknown] == [("", 30.0)]
     leaves = samples.all("toolserver_calls_total", method="name")
     assert [(each.labels["tool"], each.value) for each in leaves] == [("tree.*", 30.0)]
+
+
+def test_what_finds_no_room_is_counted_all_the_same(server, tmp_path):
+    path = tmp_path / "sheet"
+    path.write_bytes(bytes(1024))
+    with path.open("r+b") as file:
+        sheet = CountSheet(file.fileno())
+    meter = CallMeter(sheet)
+    targets = list(server.worker.registry.entry("metered").methods.values())
+    for target in targets:
+        meter.count(target, "REST", "ok", 0.001)
+    counted = {
+        key[2:]: values[0] for key, values in sheet.series() if key[1] == "calls"
+    }
+    assert sum(counted.values()) == len(targets) > 3
+    assert counted[("(other)",) * 4] > 0
 
 
 def test_the_state_of_the_server_is_told(server):

@@ -24,8 +24,11 @@ __all__ = ["HealthTool"]
 class HealthTool(InternalTool):
     """Tells load balancers and service managers whether the server is well."""
 
-    def __init__(self) -> None:
-        self._networks: tuple[Networks, Networks] | None = None
+    def on_start(self) -> None:
+        """Read from where one may ask."""
+        ops = services().settings.ops
+        self._probes = Networks("ops.probes", ops.probes)
+        self._allowed = Networks("ops.allow", ops.allow)
 
     @rest("GET")
     def live(self, request: Request) -> Response:
@@ -54,23 +57,13 @@ class HealthTool(InternalTool):
     def _admit(self, request: Request, is_on: bool) -> None:
         if not is_on:
             raise NotFound("the settings of [ops] have this off")
-        probes, allowed = self._known_networks()
-        if not probes.have(request):
-            check_operator(allowed)
-
-    def _known_networks(self) -> tuple[Networks, Networks]:
-        """From where one may ask, and from where one learns all."""
-        if self._networks is None:
-            ops = services().settings.ops
-            probes = Networks("ops.probes", ops.probes)
-            self._networks = probes, Networks("ops.allow", ops.allow)
-        return self._networks
+        if not self._probes.have(request):
+            check_operator(self._allowed)
 
     def _answer(self, request: Request, problems: Mapping[str, str]) -> Response:
         is_well = not any(problems.values())
         told: dict[str, object] = {"status": "ok" if is_well else "unavailable"}
-        _, allowed = self._known_networks()
-        if is_operator(allowed):
+        if is_operator(self._allowed):
             health = services().part(Health)
             told["checks"] = {name: each or "ok" for name, each in problems.items()}
             told |= {"version": __version__, "pid": os.getpid(), "since": health.since}

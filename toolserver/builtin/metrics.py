@@ -21,8 +21,9 @@ __all__ = ["MetricsTool"]
 class MetricsTool(InternalTool):
     """Tells Prometheus, and who reads its words, what the server has counted."""
 
-    def __init__(self) -> None:
-        self._networks: Networks | None = None
+    def on_start(self) -> None:
+        """Read from where one may ask."""
+        self._networks = Networks("ops.allow", services().settings.ops.allow)
 
     @rest("GET", name="/metrics")
     def _as_text(self, request: Request) -> Response:
@@ -34,11 +35,8 @@ class MetricsTool(InternalTool):
             Forbidden: Likewise.
         """
         offered = services()
-        ops = offered.settings.ops
-        if not ops.metrics:
+        if not offered.settings.ops.metrics:
             raise NotFound("nothing is counted: ops.metrics is not set")
-        if self._networks is None:
-            self._networks = Networks("ops.allow", ops.allow)
         check_operator(self._networks)
         # Only who has the extra can import it.
         from toolserver.metrics.exposition import expose_metrics
