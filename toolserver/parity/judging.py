@@ -101,17 +101,19 @@ class Judge:
 
     def _is_same(self, door: Door, plain: Any, told: Any) -> bool:
         got = to_plain(told)
-        if self._compare(plain, got):
+        if self._compare(door, plain, got):
             return True
         for difference, view in _VIEWS.items():
             if difference is STREAMED and not self._is_stream:
                 continue
-            if door.name in difference.doors and self._compare(view(plain), view(got)):
+            if door.name in difference.doors and self._compare(
+                door, view(plain), view(got)
+            ):
                 self.met.add(difference)
                 return True
         return False
 
-    def _compare(self, expected: Any, got: Any) -> bool:
+    def _compare(self, door: Door, expected: Any, got: Any) -> bool:
         if not self._is_open:
             try:
                 wanted = convert(self._type, expected, "result")
@@ -125,7 +127,7 @@ class Judge:
                     return False
         if same(expected, got):
             return True
-        if same(as_json(expected), as_json(got)):
+        if door.name in OPEN_TYPES.doors and same(as_json(expected), as_json(got)):
             self.met.add(OPEN_TYPES)
             return True
         return False
