@@ -236,16 +236,16 @@ class Dispatcher:
                 ) from None
 
     def _run(
-        self, target: Target, args: Sequence[Any], kwargs: dict[str, Any], inside: bool
+        self,
+        target: Target,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        inside: bool,
+        is_kept: bool = True,
     ) -> Any:
-        if target.cache is None or inside:
-            return self._make(target, args, kwargs, inside)
-        make = partial(self._make, target, args, kwargs, inside)
-        return target.cache.get(args, kwargs, make)
-
-    def _make(
-        self, target: Target, args: Sequence[Any], kwargs: dict[str, Any], inside: bool
-    ) -> Any:
+        if target.cache is not None and is_kept and not inside:
+            make = partial(self._run, target, args, kwargs, inside, is_kept=False)
+            return target.cache.get(args, kwargs, make)
         if not target.is_threaded:
             return _run(target, target.function, args, kwargs)
         return self.threads.run(
