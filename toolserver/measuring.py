@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from toolserver.dispatcher import Dispatcher
 from toolserver.errors import StartError
@@ -50,14 +52,32 @@ def make_dispatcher(
 
     Returns:
         The door.
+
+    Raises:
+        StartError: There is no library to make spans.
     """
-    tells = settings.errors.detail == "message"
-    threads = settings.server.threads
-    if metrics is None:
-        return Dispatcher(registry, tells_exceptions=tells, threads=threads)
-    return MeteredDispatcher(
-        CallMeter(metrics.sheet), registry, tells_exceptions=tells, threads=threads
-    )
+    options: dict[str, Any] = {
+        "tells_exceptions": settings.errors.detail == "message",
+        "threads": settings.server.threads,
+    }
+    made: type[Dispatcher] = Dispatcher
+    args: tuple[Any, ...] = (registry,)
+    if metrics is not None:
+        made, args = MeteredDispatcher, (CallMeter(metrics.sheet), *args)
+    if settings.ops.otel:
+        spans = _load_spans()
+        made = type("SpanDispatcher", (spans.SpanDispatcher, made), {})
+        args = (spans.make_tracer(), *args)
+    return made(*args, **options)
+
+
+def _load_spans() -> Any:
+    try:
+        return import_module("toolserver.spans")
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("toolserver"):
+            raise
+        raise StartError("ops.otel needs the extra: toolserver[otel]") from error
 
 
 def watch_server(metrics: Metrics, http: HTTPServer) -> None:

@@ -574,6 +574,14 @@ class OpsSettings(_Section, frozen=True):
             'the group admin; "unix" for who comes by the Unix socket.'
         ),
     ] = ("127.0.0.0/8", "::1")
+    otel: Annotated[
+        bool,
+        _doc(
+            "Make spans of calls and jobs for OpenTelemetry, and send them as the "
+            "variables OTEL_... of the environment say; needs the extra "
+            "toolserver[otel]."
+        ),
+    ] = False
     live: Annotated[bool, _doc("Answer at /health/live.")] = True
     ready: Annotated[bool, _doc("Answer at /health/ready.")] = True
     startup: Annotated[bool, _doc("Answer at /health/startup.")] = True

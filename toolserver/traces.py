@@ -11,11 +11,22 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from toolserver.contexts import current
 
-__all__ = ["current_trace", "outgoing", "trace_id", "trace_of"]
+__all__ = [
+    "current_trace",
+    "incoming",
+    "outgoing",
+    "running_span",
+    "trace_id",
+    "trace_of",
+]
+
+#: The trace context of the span that runs, where somebody makes spans; else empty.
+running_span: ContextVar[str] = ContextVar("toolserver.running_span", default="")
 
 #: Version, trace, parent and flags. A later version may add to it.
 _TRACEPARENT = re.compile(
@@ -42,9 +53,10 @@ def trace_of(headers: Mapping[str, str]) -> str:
 
 def current_trace() -> str:
     """The trace context of the running call or job; empty where there is none."""
+    span = running_span.get()
     context = current()
-    if context is None:
-        return ""
+    if span or context is None:
+        return span
     if context.request is not None:
         return trace_of(context.request.headers)
     job: Any = context.job
@@ -67,11 +79,25 @@ def outgoing() -> dict[str, str]:
         ``traceparent``, with a parent of its own, and ``tracestate``, as far as there
         are any.
     """
-    parts = _parts(current_trace())
-    if parts is None:
+    fields = incoming()
+    parts = _parts(fields.get("traceparent", ""))
+    if parts is not None and not running_span.get():
+        trace, flags = parts
+        parent = secrets.token_hex(8)
+        fields["traceparent"] = f"00-{trace}-{parent}-{flags:02x}"
+    return fields
+
+
+def incoming() -> dict[str, str]:
+    """The fields of the trace that the running call or job is a part of.
+
+    Returns:
+        ``traceparent`` and ``tracestate``, as far as there are any.
+    """
+    trace = current_trace()
+    if not trace:
         return {}
-    trace, flags = parts
-    fields = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-{flags:02x}"}
+    fields = {"traceparent": trace}
     context = current()
     if context is not None and context.request is not None:
         state = context.request.headers.get("tracestate", "")
