@@ -32,7 +32,7 @@ from toolserver.parity.calls import Asked
 
 
 class SoldOut(ApplicationError):
-    code = -32150
+    code = -32151
     status = 409
 
 
@@ -134,7 +134,7 @@ TABLE = [
     ("parity.failing.missing", (), "NotFound", -32004, 404),
     ("parity.failing.conflict", (), "Conflict", -32009, 409),
     ("parity.failing.not_offered", (), "NotOffered", -32051, 501),
-    ("parity.failing.own", (), "SoldOut", -32150, 409),
+    ("parity.failing.own", (), "SoldOut", -32151, 409),
     ("parity.failing.value_error", (), "ValueError", -32500, 500),
     ("parity.failing.key_error", (), "KeyError", -32500, 500),
     ("parity.failing.silent", (), "RuntimeError", -32500, 500),
@@ -176,7 +176,7 @@ def test_what_each_door_tells_of_a_failure(server):
             found.failure.status,
             found.failure.text,
         )
-    kind, code, text = "SoldOut", -32150, "sold out"
+    kind, code, text = "SoldOut", -32151, "sold out"
     assert seen == {
         "REST": (kind, code, 409, text),
         "JSON-RPC": (kind, code, 200, text),
