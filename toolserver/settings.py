@@ -567,6 +567,10 @@ class OpsSettings(_Section, frozen=True):
             "toolserver[metrics]."
         ),
     ] = False
+    status: Annotated[
+        bool,
+        _doc("Show at /status/ what runs, waits and has failed, to look at alone."),
+    ] = False
     allow: Annotated[
         tuple[str, ...],
         _doc(

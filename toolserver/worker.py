@@ -21,6 +21,7 @@ from toolserver.builtin.api import API
 from toolserver.chains import Chain, Chains, declared_chains
 from toolserver.configuration import Configuration
 from toolserver.contexts import Context, bind
+from toolserver.debugger.calls import RunningCalls
 from toolserver.debugger.listener import Debugger, make_debugger
 from toolserver.declarations import Declaration, declared
 from toolserver.endpoints import INDEX, endpoints_of
@@ -37,8 +38,10 @@ from toolserver.measuring import make_dispatcher, make_metrics, watch_server
 from toolserver.message import Request
 from toolserver.metrics.counting import Metrics
 from toolserver.metrics.sheets import GAUGE, CountSheet
+from toolserver.pidfile import find_server
 from toolserver.reloading import ToolReloader
 from toolserver.serverspace import Universe
+from toolserver.serverstatus import ServerStatus, WorkerFacts
 from toolserver.services import Services, install
 from toolserver.settings import Settings
 from toolserver.sharing.joining import join
@@ -133,6 +136,12 @@ class Worker:
             self._metrics.watch(
                 GAUGE, {"jobs_running": lambda: self.jobs.runner.running}
             )
+        if settings.ops.status:
+            running = RunningCalls(self.jobs).running
+            self.services.provide(
+                ServerStatus,
+                ServerStatus(running, self._numbers, self._workers),
+            )
         self._health = Health(home.var, self.jobs)
         self.services.provide(Health, self._health)
         self._builder.starter = self.jobs
@@ -194,13 +203,14 @@ class Worker:
         self._warn()
         certificates = self._make_certificates()
         debugger = make_debugger(self, self._number)
+        lists_calls = debugger is not None or self.settings.ops.status
         http = HTTPServer(
             app,
             settings=self.settings.server,
             limits=self.settings.limits,
             body_limit=app.body_limit,
             # Since when requests run is known only where somebody is told of it.
-            on_reply=self._access_log or (None if debugger is None else _tell_nobody),
+            on_reply=self._access_log or (_tell_nobody if lists_calls else None),
             on_failure=app.fail,
             tls=None if certificates is None else lambda: certificates.context,
             exempt=lambda peer: is_local(peer) or app.is_proxy(peer),
@@ -414,6 +424,24 @@ class Worker:
                         mount,
                         entry.namespace,
                     )
+
+    def _numbers(self) -> dict[str, str]:
+        """What the status page tells of the HTTP server."""
+        http = self.http
+        return {
+            "Connections": str(http.connections),
+            "Requests": (
+                f"{http.busy} run, {http.waiting} wait, {http.pool.size} may run"
+            ),
+        }
+
+    def _workers(self) -> list[WorkerFacts]:
+        """The worker processes, as their master tells of them."""
+        found = find_server(self.home) if self._link is not None else None
+        return [
+            WorkerFacts(each.pid, each.started, each.restarts)
+            for each in (found.workers if found is not None else ())
+        ]
 
     def _tell_started(self) -> None:
         self._access.watch()

@@ -11,6 +11,7 @@ from toolserver.builtin.mcp import MCPTool
 from toolserver.builtin.metrics import MetricsTool
 from toolserver.builtin.openapi import OpenAPITool
 from toolserver.builtin.rpc import RPCTool
+from toolserver.builtin.status import StatusTool
 from toolserver.builtin.system import SystemTool
 from toolserver.builtin.systemjobs import SystemJobsTool
 from toolserver.builtin.wsdl import WSDLTool
@@ -27,6 +28,7 @@ BUILTIN: Mapping[str, type[Tool]] = {
     "metrics": MetricsTool,
     "openapi": OpenAPITool,
     "rpc": RPCTool,
+    "status": StatusTool,
     "system": SystemTool,
     "system.jobs": SystemJobsTool,
     "WSDL": WSDLTool,

@@ -27,7 +27,9 @@ _SAFE = [
 ]
 
 
-def page(title: str, *body: Child, root: str, query: str = "") -> Response:
+def page(
+    title: str, *body: Child, root: str, query: str = "", renewed_every: str = ""
+) -> Response:
     """Put a page into its frame.
 
     Args:
@@ -35,6 +37,8 @@ def page(title: str, *body: Child, root: str, query: str = "") -> Response:
         *body: What stands in its main part.
         root: Path of the pages, with slashes around it.
         query: What was searched for.
+        renewed_every: Seconds after which a browser with scripts looks again; empty
+            for a page that stays.
 
     Returns:
         The page.
@@ -57,7 +61,7 @@ def page(title: str, *body: Child, root: str, query: str = "") -> Response:
                 role="search",
             ),
         ),
-        html.main(*body, id="content"),
+        html.main(*body, id="content", data_renewed_every=renewed_every or None),
         head=[
             html.link(rel="stylesheet", href=f"{root}_files/pages.css"),
             html.link(rel="icon", href="data:,"),

@@ -10,6 +10,19 @@ for (const form of document.querySelectorAll("form.try")) {
   form.addEventListener("reset", () => { form.querySelector("output").hidden = true; });
 }
 for (const code of document.querySelectorAll("code.copy")) addCopier(code);
+const pause = Number(document.querySelector("#content").dataset.renewedEvery);
+if (pause) setInterval(renew, pause * 1000);
+
+// What a page shows of a server changes: it is asked for again while somebody looks.
+async function renew() {
+  if (document.hidden) return;
+  const answer = await fetch(location.href).catch(() => null);
+  const stale = document.querySelector("[data-stale]");
+  if (stale) stale.hidden = Boolean(answer?.ok);
+  if (!answer?.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.querySelector("#content").replaceWith(page.querySelector("#content"));
+}
 
 // What was typed becomes JSON text, not values: numbers keep all of their digits.
 async function member(control) {
