@@ -78,6 +78,14 @@ def test_what_runs_waits_and_has_failed_is_shown(busy):
     assert "<b>" not in text
 
 
+def test_who_looks_at_it_is_not_among_the_calls():
+    with serve(Press, config=ON) as server:
+        looking = [gevent.spawn(server.http.get, "/status/") for _ in range(5)]
+        gevent.joinall(looking, timeout=10)
+        for each in looking:
+            assert "0 run in this process" in each.get().text
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_it_is_to_be_looked_at_alone(busy, method):
     assert busy.http.request(method, "/status/").status_code in (404, 405)

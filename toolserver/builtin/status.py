@@ -42,8 +42,12 @@ class StatusTool(InternalTool):
             raise NotFound("there is no status page: ops.status is not set")
         check_operator(self._networks)
         pages = offered.registry.of_class(API)
+        status = offered.part(ServerStatus)
+        # Others who look at this page would be told of each other, and of nothing else.
+        own = f"{self.namespace}.index"
         made = status_page(
-            offered.part(ServerStatus),
+            status,
+            [each for each in status.calls() if each.method != own],
             _jobs(offered.part(Scheduler)),
             root=pages.path if pages is not None else "/",
         )

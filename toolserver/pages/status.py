@@ -43,11 +43,14 @@ class JobFacts:
     failed: Sequence[JobInfo]
 
 
-def status_page(status: ServerStatus, jobs: JobFacts, *, root: str) -> Response:
+def status_page(
+    status: ServerStatus, calls: Sequence[RunningCall], jobs: JobFacts, *, root: str
+) -> Response:
     """Show how the server is.
 
     Args:
         status: How this process is.
+        calls: Its calls that are shown, the longest first.
         jobs: How its jobs are, which all processes share.
         root: Path of the API pages, with slashes around it.
 
@@ -65,7 +68,7 @@ def status_page(status: ServerStatus, jobs: JobFacts, *, root: str) -> Response:
             data_stale="",
         ),
         _facts(status, is_one_of_many=bool(workers)),
-        *_calls(status.calls()),
+        *_calls(calls),
         *_jobs(jobs),
         *_table(
             "Worker processes",
