@@ -569,7 +569,7 @@ class OpsSettings(_Section, frozen=True):
     ] = False
     status: Annotated[
         bool,
-        _doc("Show at /status/ what runs, waits and has failed, to look at alone."),
+        _doc("Show at /system/status/ what runs, waits and has failed."),
     ] = False
     allow: Annotated[
         tuple[str, ...],

@@ -25,7 +25,7 @@ def main(url: str, chromium: str, folder: str) -> None:
                 )
                 page = context.new_page()
                 problems = watched(page, url)
-                page.goto(f"{url}status/")
+                page.goto(f"{url}system/status/")
                 expect(page.locator("#content")).to_contain_text("press.hold")
                 fits(page, width)
                 ratio, where = page.evaluate(CONTRAST)

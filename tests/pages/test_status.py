@@ -56,12 +56,12 @@ def busy():
 
 def test_it_is_off_unless_it_is_asked_for():
     with serve(Press) as server:
-        assert server.http.get("/status/").status_code == 404
+        assert server.http.get("/system/status/").status_code == 404
 
 
 def test_what_runs_waits_and_has_failed_is_shown(busy):
     logging.getLogger("toolserver").error("disk %s", "<full>")
-    answer = busy.http.get("/status/")
+    answer = busy.http.get("/system/status/")
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
@@ -80,7 +80,7 @@ def test_what_runs_waits_and_has_failed_is_shown(busy):
 
 def test_who_looks_at_it_is_not_among_the_calls():
     with serve(Press, config=ON) as server:
-        looking = [gevent.spawn(server.http.get, "/status/") for _ in range(5)]
+        looking = [gevent.spawn(server.http.get, "/system/status/") for _ in range(5)]
         gevent.joinall(looking, timeout=10)
         for each in looking:
             assert "0 run in this process" in each.get().text
@@ -88,15 +88,15 @@ def test_who_looks_at_it_is_not_among_the_calls():
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_it_is_to_be_looked_at_alone(busy, method):
-    assert busy.http.request(method, "/status/").status_code in (404, 405)
+    assert busy.http.request(method, "/system/status/").status_code in (404, 405)
 
 
 def test_strangers_see_nothing():
     config = {"ops": {"status": True, "allow": ["192.0.2.0/24"]}}
     with serve(Press, config=config) as server:
-        assert server.http.get("/status/").status_code == 401
+        assert server.http.get("/system/status/").status_code == 401
         relayed = {"X-Forwarded-For": "127.0.0.1"}
-        assert server.http.get("/status/", headers=relayed).status_code == 401
+        assert server.http.get("/system/status/", headers=relayed).status_code == 401
 
 
 def test_errors_are_forgotten_with_the_server():

@@ -28,8 +28,8 @@ BUILTIN: Mapping[str, type[Tool]] = {
     "metrics": MetricsTool,
     "openapi": OpenAPITool,
     "rpc": RPCTool,
-    "status": StatusTool,
     "system": SystemTool,
     "system.jobs": SystemJobsTool,
+    "system.status": StatusTool,
     "WSDL": WSDLTool,
 }

@@ -1,4 +1,4 @@
-"""How the server is just now, at ``/status/``: for its operators, to look at alone."""
+"""How the server is just now, at ``/system/status/``: for its operators."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["stubs"]
 _OWN = frozenset(
     {
         *("system", "system.jobs", "jobs", "mcp", "rpc", "WSDL", "API", "openapi"),
-        *("metrics", "health", "status"),
+        *("metrics", "health", "system.status"),
     }
 )
 
