@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Protocol, runtime_checkable
 
 from toolserver.batches import claim_calls, in_turns
 from toolserver.calls import Call, Outcome
@@ -15,6 +15,7 @@ from toolserver.entries import Target
 from toolserver.errors import Forbidden, InvalidRequest, ToolserverError
 from toolserver.message import Request, Response
 from toolserver.protocols.base import IDEMPOTENCY_KEY, RPCProtocol
+from toolserver.web.calllog import log_call
 from toolserver.web.callstreams import CallStreams, StreamingProtocol
 from toolserver.web.crossorigin import answer_preflight, is_preflight, share
 from toolserver.web.keyedrequests import FIELD, Attempt, KeyedRequests
@@ -24,9 +25,6 @@ __all__ = ["RPC"]
 
 log = logging.getLogger("toolserver.rpc")
 
-#: Names of arguments whose values are never logged.
-_SECRET = re.compile(r"pass|secret|token|key|auth", re.IGNORECASE)
-_SHOWN = 1024
 #: Tools that are reached by their full name also below another tool's path.
 _EVERYWHERE = ("system.", "rpc.")
 
@@ -303,24 +301,13 @@ class RPC:
         return Response(answer, content_type=codec.content_type)
 
     def _log_call(self, call: Call, target: Target | None = None) -> Outcome:
+        if target is None:
+            with suppress(ToolserverError):
+                target = self._dispatcher.registry.target(call.name)
         outcome = self._dispatcher.call(call, target)
-        result = repr(outcome.value) if outcome.error is None else repr(outcome.error)
-        arguments = [*map(repr, call.args), *_masked(call.kwargs)]
-        log.info(
-            "%s(%s) -> %s",
-            call.name,
-            ", ".join(arguments)[:_SHOWN],
-            result[:_SHOWN],
-        )
+        log_call(call, target, outcome)
         return outcome
 
 
 def _not_shared() -> Forbidden:
     return Forbidden("calls from pages of another origin are not allowed")
-
-
-def _masked(kwargs: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name}=***" if _SECRET.search(name) else f"{name}={value!r}"
-        for name, value in kwargs.items()
-    ]
