@@ -33,7 +33,11 @@ class Slow(StandardTool):
 
     def keeps_the_lock_of_python(self) -> None:
         # The expression is one call in C that lets no other thread run.
-        re.match(r"(a+)+b", "a" * 25)
+        for length in range(20, 30):
+            began = time.monotonic()
+            re.match(r"(a+)+b", "a" * length)
+            if time.monotonic() - began > 3 * BOUND:
+                break
 
     def switches(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -88,16 +92,13 @@ def test_a_block_is_told_once_and_how_long_it_lasted(server, told, method):
     assert "is held up for at least" in during.getMessage()
     assert during.created < after.created
     lasted = float(after.getMessage().split("was held up for at least ")[1].split()[0])
-    assert BOUND <= lasted <= 2
+    assert BOUND <= lasted <= 20
     gevent.sleep(3 * BOUND)
     assert len(told()) == 2
 
 
 def test_what_lets_no_other_thread_run_is_told(server, told):
-    began = time.monotonic()
     server.http.get("/slow/keeps_the_lock_of_python")
-    if time.monotonic() - began < 3 * BOUND:
-        pytest.skip("the machine is too fast for the expression")
     until(lambda: len(told()) == 2)
     # Which call it was may be unknown: it may have ended before anybody could look.
     assert "is held up for at least" in told()[0].getMessage()

@@ -58,6 +58,7 @@ class Demo(StandardTool):
         return os.getpid()
 
     def sleep(self, seconds: float) -> int:
+        note(f"sleeping {time.monotonic_ns()}")
         time.sleep(seconds)
         return os.getpid()
 
@@ -112,6 +113,11 @@ def lives(pid):
 def journal(running):
     path = running.home / "journal"
     return path.read_text().splitlines() if path.exists() else []
+
+
+def sleeping(running):
+    """How many calls have begun to sleep so far."""
+    return sum(line.startswith("sleeping") for line in journal(running))
 
 
 class Client:
@@ -220,7 +226,7 @@ def test_a_worker_that_dies_again_and_again_is_started_after_pauses(running):
 
 
 def test_no_kept_connection_notices_that_workers_are_replaced(running):
-    before = set(running.workers)
+    before, slept = set(running.workers), sleeping(running)
     failures, pids = [], set()
     is_over = False
 
@@ -251,7 +257,7 @@ def test_no_kept_connection_notices_that_workers_are_replaced(running):
     asking = [gevent.spawn(ask) for _ in range(4)]
     asking += [gevent.spawn(connect_and_hesitate) for _ in range(4)]
     lasting = [gevent.spawn(running.call, "demo.sleep", seconds=2.5) for _ in range(6)]
-    wait_for(lambda: pids >= before)
+    wait_for(lambda: pids >= before and sleeping(running) == slept + 6)
     running.tsctl("reload")
     after = set(running.workers)
     wait_for(lambda: pids >= after)
@@ -317,12 +323,18 @@ def test_the_server_starts_and_stops_once_whatever_its_workers_do(running):
 def test_a_server_starts_while_workers_of_a_killed_one_end(tmp_path):
     with launched(tmp_path / "home", "--port", "0", "--workers", "2") as found:
         workers, port = found.workers, found.url.rpartition(":")[2]
-        calling = gevent.spawn(found.call, "demo.sleep", seconds=1.0)
-        wait_for(lambda: found.call("demo.pid"))
+        calling = socket.create_connection(("127.0.0.1", int(port)))
+        calling.sendall(
+            b"POST /demo/sleep?seconds=1 HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+        wait_for(lambda: sleeping(found) == 1)
         found.kill(found.pid)
         found.tsctl("start", "--port", port, "--workers", "2")
         # Without a master, too, running calls come to their end.
-        assert calling.get(timeout=5) in workers
+        with calling:
+            answer = calling.recv(1000)
+        assert int(answer.rpartition(b"\r\n")[2]) in workers
         assert found.call("demo.pid") in found.workers
         wait_for(lambda: not any(lives(pid) for pid in workers))
 
