@@ -115,12 +115,31 @@ def test_a_chunk_extension_at_its_limit_and_past_it():
         ChunkedDecoder(limits).feed(b"1;" + b"a" * 10 + b"\r\nx")
 
 
+@pytest.mark.parametrize(
+    "extension",
+    [b";", b";=a", b";a=", b";a=b=c", b';a="b', b';a="b"c', b";a b", b";\xe4"],
+)
+def test_a_chunk_extension_that_is_none_is_refused(extension):
+    with pytest.raises(Refused, match="chunk size or extension: malformed"):
+        ChunkedDecoder(Limits()).feed(b"1" + extension + b"\r\nx\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [b";a", b"; a", b";a ;b", b";a=b;c=d", b';a="b;c"', rb';a="\"b\\"', b"; a = b ; c"],
+)
+def test_what_chunk_extensions_say_is_left_out(extension):
+    decoder = ChunkedDecoder(Limits())
+    assert decoder.feed(b"1" + extension + b"\r\nx\r\n0\r\n\r\n") == b"x"
+    assert decoder.done
+
+
 def test_all_chunk_extensions_at_their_limit_and_past_it():
     decoder = ChunkedDecoder(Limits(chunk_extensions=30))
     for _ in range(3):
         assert decoder.feed(b"1;" + b"a" * 9 + b"\r\nx\r\n") == b"x"
     with pytest.raises(Refused, match="chunk extensions"):
-        decoder.feed(b"1;\r\nx\r\n")
+        decoder.feed(b"1;a\r\nx\r\n")
 
 
 def test_an_endless_chunk_extension_is_refused_before_it_ends():

@@ -47,9 +47,18 @@ class LengthDecoder:
         return data
 
 
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_QUOTED = rb'"(?:[\t !\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
+_EXTENSION = rb"[\t ]*+;[\t ]*+%b(?:[\t ]*+=[\t ]*+(?:%b|%b))?+" % (
+    _TOKEN,
+    _TOKEN,
+    _QUOTED,
+)
 # Nothing between the size and its extensions: the white space that RFC 9112 allows
 # there is what parsers have disagreed about.
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(;[\t\x20-\x7e\x80-\xff]*)?")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})((?=;)(?:%b)++)?" % _EXTENSION)
+#: What such a line may begin with.
+_SIZE_BEGIN = re.compile(rb"[0-9A-Fa-f]{1,15}(;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*",
 )
@@ -147,7 +156,7 @@ class ChunkedDecoder:
     def _take_size(self, line: bytes) -> None:
         match = _SIZE_LINE.fullmatch(line)
         if match is None:
-            raise Refused(400, "chunk size: malformed")
+            raise Refused(400, "chunk size or extension: malformed")
         extensions = len(match[2] or b"")
         self._extensions += extensions
         if extensions > self._limits.chunk_extension:
@@ -176,7 +185,7 @@ class ChunkedDecoder:
         elif self._state == _SIZE:
             if len(part) > 15 + self._limits.chunk_extension + 1:
                 raise Refused(400, "chunk size: line too long")
-            if not _SIZE_LINE.fullmatch(part.removesuffix(b"\r")):
+            if not _SIZE_BEGIN.fullmatch(part.removesuffix(b"\r")):
                 raise Refused(400, "chunk size: malformed")
         elif self._trailers + len(part) > self._limits.trailers + 1:
             raise _trailers_too_large(self._limits)
