@@ -45,7 +45,7 @@ def serving(
         server.stop(stop_timeout)
 
 
-def wait_for(condition: Callable[[], Any], timeout: float = 5.0) -> Any:
+def wait_for(condition: Callable[[], Any], timeout: float = 15.0) -> Any:
     """Wait until a condition holds; its value."""
     end = time.monotonic() + timeout
     while True:

@@ -58,7 +58,7 @@ class Store:
         found = []
         for _ in range(seconds):
             self.clock.advance(1.0)
-            self.engine.extend(self.runner, self.clock.now() + 10.0)
+            self.engine.beat(self.runner, {}, lease=self.clock.now() + 10.0)
             found += self.recovery.recover()
         return found
 
@@ -104,7 +104,7 @@ def test_who_was_stopped_with_others_gives_them_time(store, other):
     # Nobody looked meanwhile.
     store.clock.advance(60.0)
     assert store.recovery.recover() == []
-    store.engine.extend(other.runner, store.clock.now() + 10.0)
+    store.engine.beat(other.runner, {}, lease=store.clock.now() + 10.0)
     assert store.pass_time(6) == []
     assert other.is_alive
     assert store.pass_time(6) == [("a", JobState.WAITING)]
