@@ -12,7 +12,8 @@ run: $(INSTALLED)
 
 ## Run the tests, in several processes; TESTS=tests/web picks some
 test: $(INSTALLED)-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile \
+		--no-loadscope-reorder $(TESTS)
 
 ## Check style, types and the direction of imports
 lint: $(INSTALLED)-dev
