@@ -339,7 +339,7 @@ class Pages(FactoryTool):
 
 @pytest.mark.parametrize("protocol", OPEN)
 def test_tools_that_factories_make(protocol, monkeypatch):
-    monkeypatch.setattr("toolserver.client.remote._MOST_DESCRIBED", 3)
+    monkeypatch.setattr("toolserver.client.known._MOST", 3)
     with serve(Pages) as server:
         remote = server.remote(protocol)
         pages = remote.get_tool("sample.pages")

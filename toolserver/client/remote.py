@@ -13,11 +13,10 @@ from urllib.parse import quote, urlencode
 
 from toolserver.client.codecs import Answer, Codec, Outgoing, refusal
 from toolserver.client.credentials import Credential, SharedSecret, with_token
-from toolserver.client.descriptions import Described, arrange, read_description
-from toolserver.client.failures import AnswerError
-from toolserver.client.faults import RemoteFault
+from toolserver.client.descriptions import arrange
 from toolserver.client.jobs import RemoteJob, When, when_text
 from toolserver.client.jsonrpc import JSONRPCCodec
+from toolserver.client.known import JOBS, SYSTEM, KnownMethods
 from toolserver.client.mcp import MCPCodec
 from toolserver.client.pickled import PickleCodec
 from toolserver.client.rest import RESTCodec
@@ -26,7 +25,7 @@ from toolserver.client.tools import RemoteTool
 from toolserver.client.transport import Options, Transport
 from toolserver.client.typed import Hints
 from toolserver.client.xmlrpc import XMLRPCCodec
-from toolserver.errors import MethodNotFound, ToolNotFound, ToolserverError
+from toolserver.errors import ToolserverError
 from toolserver.settings import Limits
 
 __all__ = ["PROTOCOLS", "Protocol", "RemoteToolserver", "connect"]
@@ -39,11 +38,7 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 #: Bounds for the XML of answers; their size is bounded before.
 _LIMITS = Limits(xml_depth=256, xml_elements=2_000_000)
-#: Methods of the server's own that change nothing, but for those that make calls.
-_SAFE, _JOBS = "system.", "system.jobs."
 _KEY = re.compile(r"[!-~]{1,255}")
-#: Tools whose descriptions are kept.
-_MOST_DESCRIBED = 1000
 
 _CODECS: dict[str, Callable[[], Codec]] = {
     "JSONRPC": JSONRPCCodec,
@@ -147,7 +142,7 @@ class RemoteToolserver:
                 max_answer=max_answer,
             ),
         )
-        self._described: dict[str, dict[str, Described]] = {}
+        self._known = KnownMethods(self.describe, url)
 
     def __enter__(self) -> Self:
         return self
@@ -346,9 +341,9 @@ class RemoteToolserver:
     ) -> Any:
         args, kwargs = self._with_token(name, args, kwargs, credential)
         signed_for = self._secret_tool(starts or name)
-        codec = self._own_codec if name.startswith(_SAFE) else self._codec
+        codec = self._own_codec if name.startswith(SYSTEM) else self._codec
         if codec.style.needs_names(args, kwargs):
-            known = self._method(name)
+            known = self._known.method(name)
             if signed_for is not None:
                 known = known.without_token()
             args, kwargs = arrange(args, kwargs, codec.style, known)
@@ -356,7 +351,9 @@ class RemoteToolserver:
         def send(request: Outgoing) -> Answer:
             if signed_for is not None:
                 request = replace(request, signed_for=signed_for)
-            return self._transport.send(request, lambda: self._is_repeatable(name))
+            return self._transport.send(
+                request, lambda: self._known.is_repeatable(name)
+            )
 
         def write() -> Outgoing:
             request = codec.write(name, args, kwargs)
@@ -389,7 +386,7 @@ class RemoteToolserver:
         if (
             credential is None
             or self._secret_tool(name) is not None
-            or not self._method(name).takes_token
+            or not self._known.method(name).takes_token
         ):
             return args, kwargs
         namespace = name.rpartition(".")[0]
@@ -414,50 +411,7 @@ class RemoteToolserver:
     ) -> RemoteJob[Any]:
         args, kwargs = self._with_token(name, args, kwargs, credential)
         sent = [*how, name, list(args), *((dict(kwargs),) if kwargs else ())]
-        return self.job(str(self._call(f"{_JOBS}{way}", sent, {}, starts=name)))
-
-    def _is_method(self, name: str) -> bool:
-        try:
-            self._method(name)
-        except MethodNotFound:
-            return False
-        except RemoteFault as fault:
-            # What the tool that describes others cannot find is told as its failure.
-            if fault.kind != ToolNotFound.__name__:
-                raise
-            return False
-        return True
-
-    def _is_repeatable(self, name: str) -> bool:
-        if name.startswith(_SAFE) and not name.startswith(_JOBS):
-            return name != "system.multicall"
-        try:
-            return self._method(name).is_repeatable
-        except (ToolserverError, OSError):
-            # Whoever cannot know it must not assume it.
-            return False
-
-    def _method(self, name: str) -> Described:
-        namespace, _, method = name.rpartition(".")
-        known = self._described.get(namespace)
-        # What the server has loaded since then is not known yet.
-        if known is None or method not in known:
-            known = self._methods(namespace)
-        found = known.get(method)
-        if found is None:
-            raise MethodNotFound(f"no method {method!r} in {namespace!r}")
-        return found
-
-    def _methods(self, namespace: str) -> dict[str, Described]:
-        try:
-            known = read_description(self.describe(namespace))
-        except ValueError as error:
-            raise AnswerError(str(error), url=self.url, status=200) from error
-        if len(self._described) >= _MOST_DESCRIBED:
-            # Of what factories make there may be any number.
-            self._described.clear()
-        self._described[namespace] = known
-        return known
+        return self.job(str(self._call(f"{JOBS}{way}", sent, {}, starts=name)))
 
 
 class _Caller:
@@ -485,7 +439,7 @@ class _Caller:
 
     def is_method(self, name: str) -> bool:
         """Whether a full name is that of a method."""
-        return self._server._is_method(name)
+        return self._server._known.has(name)
 
     def start(
         self,
@@ -508,7 +462,7 @@ class _Caller:
         }
         # A namespace on the way to a tool has no methods of its own.
         with contextlib.suppress(ToolserverError):
-            found |= set(self._server._methods(namespace))
+            found |= set(self._server._known.methods(namespace))
         return sorted(found - {""})
 
 
