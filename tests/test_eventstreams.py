@@ -301,7 +301,7 @@ def test_the_end_of_the_server_is_told():
         wait_for(lambda: len(server.worker.services.part(Subscribers)) == 55)
         begin = time.monotonic()
         server.worker.stop(30)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 15
         for listener in listeners:
             text = listener.answer.read()
             assert text.endswith(b"event: stopping\ndata: the server stops\n\n")

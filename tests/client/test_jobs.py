@@ -116,7 +116,7 @@ def test_a_job_that_takes_too_long(remote, work):
     begin = time.monotonic()
     with pytest.raises(TimeoutError, match=r"after 0\.3 seconds"):
         job.result(timeout=0.3)
-    assert 0.3 <= time.monotonic() - begin < 3
+    assert 0.3 <= time.monotonic() - begin < 15
     with pytest.raises(Conflict, match="without a result"):
         remote.call("system.jobs.result", job.id)
 

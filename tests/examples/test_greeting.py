@@ -62,9 +62,9 @@ def test_a_greeting_that_nobody_waits_for(server):
 def test_guests_are_greeted_at_once(server):
     guests = [{"name": name, "language": "de"} for name in ("Ann", "Bob", "Zoë")]
     begun = time.monotonic()
-    found = server.call("greeting.greet_at_once", guests, delay=0.2)
+    found = server.call("greeting.greet_at_once", guests, delay=1)
     assert found == ["Hallo Ann!", "Hallo Bob!", "Hallo Zoë!"]
-    assert time.monotonic() - begun < 0.6
+    assert time.monotonic() - begun < 2.9
 
 
 def test_greetings_are_prepared_one_list_after_the_other(server):

@@ -128,7 +128,7 @@ def test_a_handshake_has_to_come_in_time(server_context):
         with socket.create_connection(server.address, 5) as client:
             start = time.monotonic()
             assert client.recv(100) == b""
-            assert 0.19 < time.monotonic() - start < 2
+            assert 0.19 < time.monotonic() - start < 15
         wait_for(lambda: server.connections == 0)
 
 

@@ -1108,7 +1108,7 @@ def test_an_idle_connection_is_closed_in_time():
         client.send(GET).answer()
         start = time.monotonic()
         assert client.is_closed()
-        assert 0.19 < time.monotonic() - start < 2
+        assert 0.19 < time.monotonic() - start < 15
         wait_for(lambda: server.connections == 0)
 
 
@@ -1128,7 +1128,7 @@ def test_a_body_that_stalls_is_refused(body):
         start = time.monotonic()
         answer = client.send(post(body)[:-50]).answer()
         assert answer.status == 408
-        assert 0.19 < time.monotonic() - start < 2
+        assert 0.19 < time.monotonic() - start < 15
 
 
 @pytest.mark.parametrize("size", [1000, 100_000])
@@ -1321,7 +1321,7 @@ def test_stop_cuts_what_takes_too_long(caplog):
         wait_for(lambda: server.busy == 1)
         start = time.monotonic()
         server.stop(0.1)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 15
         assert client.is_closed()
         assert len(ended) == 1
         wait_for(lambda: server.busy == 0)
@@ -1331,7 +1331,7 @@ def test_stop_without_connections_is_quick():
     with serving() as server:
         start = time.monotonic()
         server.stop(30)
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 15
 
 
 def test_start_before_listen_is_an_error():

@@ -51,7 +51,7 @@ def judge_slowly(link):
 
     def judge(number):
         say("judging")
-        get_original("time", "sleep")(1.0)
+        get_original("time", "sleep")(2.0)
         return True
 
     say(SharedSpace(link).take(("job", judge))[1])

@@ -116,7 +116,7 @@ def test_a_worker_that_judges_slowly_does_not_hold_up_the_others(hub, space):
         began = time.monotonic()
         space.out(("job", 1))
         assert second.get(timeout=10) == ("job", 1)
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 1.9
         assert line(slow) == "judging"
         space.out(("job", 2))
         assert line(slow) == "judging"

@@ -149,7 +149,7 @@ def test_hostile_fields_take_linear_time(text):
     begin = time.process_time()
     choose_media_type(text, [JSON])
     choose_encoding(text, ["gzip"])
-    assert time.process_time() - begin < 0.5
+    assert time.process_time() - begin < 5
 
 
 class TestCompression:
