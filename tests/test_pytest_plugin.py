@@ -38,7 +38,7 @@ def test_workers_of_xdist_are_patched_and_get_their_tests(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 passed" in done.stdout

@@ -496,7 +496,7 @@ def test_a_browser_follows_a_job_to_its_end(server):
         [sys.executable, str(script), server.url("/"), CHROMIUM],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)

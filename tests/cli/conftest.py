@@ -57,7 +57,7 @@ def run(home, *words, env=None, cwd=None):
         ],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         env={**variables, **(env or {})},
         cwd=cwd or Path(__file__).parent,
     )

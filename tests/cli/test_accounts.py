@@ -27,7 +27,7 @@ def set_password(home, user, password, *words):
         input=f"{password}\n",
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     assert "Traceback" not in done.stderr
     return done

@@ -21,7 +21,7 @@ def test_what_is_seldom_used_is_imported_when_it_is(code, unwanted):
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=100,
     )
     loaded = set(told.stdout.splitlines()[-1].split())
     assert "toolserver" in loaded

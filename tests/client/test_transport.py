@@ -490,6 +490,6 @@ def test_a_plain_script_with_threads(server, protocol):
         [sys.executable, "-W", "error", "-c", SCRIPT, server.url(), protocol],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")

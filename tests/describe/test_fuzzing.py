@@ -55,7 +55,7 @@ def fuzz(server, folder, document, *options):
         *("--seed", "1", "--no-color", "--checks", ",".join(CHECKS), *options),
     ]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=50, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=100, check=False
     )
 
 

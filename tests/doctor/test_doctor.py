@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_written(home):
     command = [sys.executable, "-m", "toolserver", "--home", str(home.path), "doctor"]
     if os.geteuid() == 0:
         command = ["setpriv", "--bounding-set", "-dac_override", *command]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
     assert f"PROBLEM  permissions: {home.var}: cannot be written by" in done.stdout
 

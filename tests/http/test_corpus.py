@@ -98,7 +98,7 @@ def corpus(pytestconfig):
             ],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=100,
         )
         if fetched.returncode:
             reason = f"no source of gunicorn: {fetched.stderr[-300:]}"

@@ -31,7 +31,7 @@ def run(soft, hard, script):
         [sys.executable, "-c", _BEGIN.format(soft=soft, hard=hard) + script],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()

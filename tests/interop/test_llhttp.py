@@ -297,7 +297,7 @@ def judged(node, newer_node):
         input=json.dumps(list(REQUESTS.values())),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=True,
     ).stdout
     return dict(zip(REQUESTS, zip(ours(), json.loads(told), strict=True), strict=True))

@@ -63,7 +63,7 @@ def test_the_conformance_runner(node, newer_node, caplog):
         # It fails as a whole where one scenario does.
         command = [newer_node, package / "dist" / "index.js", *words]
         told = subprocess.run(
-            command, env=node, capture_output=True, text=True, timeout=50, check=False
+            command, env=node, capture_output=True, text=True, timeout=100, check=False
         ).stdout
     found = dict(_results(told))
     failed = {name for name, mark in found.items() if mark == "✗"}
@@ -95,7 +95,7 @@ def test_the_conformance_runner_on_stateless_revisions_and_tasks(node, newer_nod
     def check(scenario):
         command = [*runner, "--url", server.url("/mcp"), "--scenario", scenario]
         told = subprocess.run(
-            command, env=node, capture_output=True, text=True, timeout=50, check=False
+            command, env=node, capture_output=True, text=True, timeout=100, check=False
         ).stdout
         # What it says of itself is followed by its checks.
         checks, _ = json.JSONDecoder().raw_decode(told, told.index("[\n"))

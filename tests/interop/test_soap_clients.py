@@ -85,7 +85,7 @@ def run(*command, **facts):
     if shutil.which(command[0]) is None:
         missing(command[0])
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=50, check=False, **facts
+        command, capture_output=True, text=True, timeout=100, check=False, **facts
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -118,5 +118,5 @@ def test_a_browser_shows_it_and_renews_it(busy, tmp_path):
     # It has seen the calls, and waits for their end.
     first = looked.stdout.readline()
     busy.tool("press").release.set()
-    said, _ = looked.communicate(timeout=50)
+    said, _ = looked.communicate(timeout=100)
     assert (first, looked.returncode) == ("busy\n", 0), first + said

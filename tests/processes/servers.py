@@ -72,7 +72,7 @@ class Other(Demo):
 '''
 
 
-def wait_for(condition, seconds=15.0):
+def wait_for(condition, seconds=30.0):
     """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -101,7 +101,7 @@ class Server:
             capture_output=True,
             text=True,
             env=self._environment,
-            timeout=60,
+            timeout=100,
         )
         assert not check or found.returncode == 0, found.stderr + self.log
         return found
