@@ -9,7 +9,7 @@ from tests.sample import Types
 from toolserver import StandardTool, register, validate
 from toolserver.builtin.system import SystemTool
 from toolserver.declarations import declared
-from toolserver.errors import Forbidden, StartError, ToolNotFound
+from toolserver.errors import Forbidden, MethodNotFound, StartError, ToolNotFound
 
 
 class RestrictedSystem(SystemTool):
@@ -60,6 +60,24 @@ def test_a_tool_of_the_server_can_move():
         assert "system" not in names
         with pytest.raises(ToolNotFound):
             server.call("system.listTools")
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "expected"),
+    [
+        ("describe", "nowhere", ToolNotFound),
+        ("types", "nowhere", ToolNotFound),
+        ("methodHelp", "nowhere.at_all", ToolNotFound),
+        ("methodHelp", "sample.types.nothing", MethodNotFound),
+        ("methodSignature", "sample.types.nothing", MethodNotFound),
+    ],
+)
+def test_who_asks_for_what_is_not_there_is_told_so(caplog, method, name, expected):
+    with toolserver.testing.serve(Types) as server, pytest.raises(expected) as caught:
+        server.remote().call(f"system.{method}", name)
+    assert type(caught.value) is expected
+    assert "Traceback" not in caplog.text
+    assert "failed" not in caplog.text
 
 
 def test_what_is_left_out_has_to_be_there():

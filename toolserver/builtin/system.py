@@ -6,13 +6,15 @@ Spec: XML-RPC introspection (``listMethods``, ``methodSignature``, ``methodHelp`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from toolserver.batches import claim_calls, in_turns
 from toolserver.calls import Call
 from toolserver.contracts import invariant_texts
 from toolserver.describe.typedefinitions import define_types
-from toolserver.entries import Target
+from toolserver.entries import Target, ToolEntry
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
 from toolserver.marks import expose, read_only
 from toolserver.methods import MethodSpec, Parameter
@@ -117,8 +119,7 @@ class SystemTool(InternalTool):
             nothing more when repeated; the texts of its contracts, and of what always
             holds for the tool.
         """
-        entry = services().registry.entry(namespace)
-        check_visible(entry)
+        entry = _entry(namespace)
         return [
             {
                 "name": target.spec.name,
@@ -148,8 +149,7 @@ class SystemTool(InternalTool):
             By the name of each type its ``kind`` (``record``, ``dict``, ``tuple``,
             ``enum`` or ``any``) and its ``members``.
         """
-        entry = services().registry.entry(namespace)
-        check_visible(entry)
+        entry = _entry(namespace)
         return define_types(
             target.spec for target in entry.methods.values() if target.exported
         )
@@ -228,11 +228,29 @@ class SystemTool(InternalTool):
         return {"faultCode": error.code, "faultString": error.message}
 
 
+@contextmanager
+def _asked_for() -> Iterator[None]:
+    """What cannot be found is the caller's mistake, not a failure of this tool."""
+    try:
+        yield
+    except MethodNotFound as error:
+        error.is_asked_for = True
+        raise
+
+
+def _entry(namespace: str) -> ToolEntry:
+    with _asked_for():
+        entry = services().registry.entry(namespace)
+    check_visible(entry)
+    return entry
+
+
 def _find(name: str) -> Target:
     registry = services().registry
-    target = registry.target(name)
-    if not target.exported:
-        raise MethodNotFound(f"no method {name!r}")
+    with _asked_for():
+        target = registry.target(name)
+        if not target.exported:
+            raise MethodNotFound(f"no method {name!r}")
     check_visible(registry.entry(target.tool.namespace))
     return target
 
