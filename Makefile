@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench soak fuzz clean
 
 ## Start the server with the examples on http://localhost:4334/
 run: $(INSTALLED)
@@ -25,6 +25,14 @@ lint: $(INSTALLED)-dev
 ## Compare the speed with that of other servers
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+## Keep a server busy, kill its processes, and see that nothing is lost
+soak: $(INSTALLED)-dev
+	$(BIN)/python -m soak --seconds $(or $(SOAK_SECONDS),1200)
+
+## Send broken requests to all endpoints
+fuzz: $(INSTALLED)-dev
+	$(BIN)/python -m soak --fuzz --seconds $(or $(FUZZ_SECONDS),300)
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
