@@ -157,6 +157,29 @@ def test_head_has_the_length_but_no_body():
         assert client.answer().body == b"abc"
 
 
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        (b"X: " + b"x" * 9000 + b"\r\n\r\n", 431),
+        (b"Bad Name: x\r\n\r\n", 400),
+        (b"Content-Length: 99999999\r\n\r\n", 413),
+        (b"Transfer-Encoding: chunked\r\n\r\nno size\r\n", 400),
+        (b"Content-Length: 9\r\n\r\nshort", 400),
+        (b"X: ", 408),
+    ],
+)
+def test_head_has_no_body_where_it_is_refused(rest, status):
+    limits = {"header_time": 0.2}
+    with serving(limits=limits) as server, Client(server, 20) as client:
+        client.send(b"HEAD / HTTP/1.1\r\n%b" % HOST + rest)
+        if status != 408:
+            client.end()
+        answer = client.answer("HEAD")
+        assert answer.status == status
+        assert int(answer.headers["content-length"]) > 0
+        assert client.is_closed()
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_answers_without_body(status):
     answers = iter(

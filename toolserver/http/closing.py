@@ -65,10 +65,19 @@ class ClosingStream(Stream):
         """Let go of what is here of requests."""
         raise NotImplementedError
 
-    def refuse(self, status: int, message: str, *, retry_after: int = 0) -> None:
+    def refuse(
+        self,
+        status: int,
+        message: str,
+        *,
+        retry_after: int = 0,
+        is_bodiless: bool = False,
+    ) -> None:
         """Answer what cannot be served, and close the connection."""
         log.info("refused %s: %d, %s", self.peer or "a local client", status, message)
-        self.post(refusal(status, message, retry_after=retry_after))
+        self.post(
+            refusal(status, message, retry_after=retry_after, is_bodiless=is_bodiless)
+        )
         self._drop_request()
         if self.state != CLOSED:
             self._linger(is_unread=True)

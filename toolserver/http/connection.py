@@ -46,7 +46,7 @@ from toolserver.http.closing import (
     LINGER,
 )
 from toolserver.http.exchange import Exchange
-from toolserver.http.intake import Intake
+from toolserver.http.intake import Intake, is_for_head
 from toolserver.http.pace import Pace
 from toolserver.http.refused import Refused
 from toolserver.http.streams import RECEIVE
@@ -121,7 +121,7 @@ class Connection(Intake):
             self._at_end = True
             self._pause()
             if state == BODY:
-                self.refuse(400, "body: ended early")
+                self.refuse_body(400, "body: ended early")
             else:
                 self._linger()
         elif state == LINGER:
@@ -302,7 +302,9 @@ class Connection(Intake):
                 self.close()
         elif state == HEAD:
             if elapsed > limits.header_time:
-                self.refuse(408, "head: took too long to arrive")
+                is_bodiless = is_for_head(self._buffer)
+                message = "head: took too long to arrive"
+                self.refuse(408, message, is_bodiless=is_bodiless)
         elif state == LINGER:
             self._check_lingering(elapsed)
         elif state == BUSY:
@@ -310,6 +312,6 @@ class Connection(Intake):
                 self._reader.throw(Refused(408, "body: took too long to arrive"))
         elif self._pace.is_late(now, limits):
             if state == BODY:
-                self.refuse(408, "body: took too long to arrive")
+                self.refuse_body(408, "body: took too long to arrive")
             else:
                 self.close()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from toolserver.http.transport import HTTPServer
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "is_for_head"]
 
 _BUFFERED_BODY = 65536
 _NO_PACE = Pace(0.0)
@@ -119,8 +119,12 @@ class Intake(ClosingStream):
             self._buffer = data[end:]
             return self._prepare(parser.parse(data[:end]))
         except Refused as refused:
-            retry_after = 1 if refused.status == 503 else 0
-            self.refuse(refused.status, refused.message, retry_after=retry_after)
+            self.refuse(
+                refused.status,
+                refused.message,
+                retry_after=1 if refused.status == 503 else 0,
+                is_bodiless=is_for_head(data),
+            )
             return False
 
     def _prepare(self, head: Head) -> bool:
@@ -230,16 +234,16 @@ class Intake(ClosingStream):
                 return
             head = exchange.head
             message = "too many requests are waiting"
+            is_bodiless = head.method == "HEAD"
             if (
                 exchange.body is not None
                 or not head.keep_alive
                 # Who does not take these answers gets no more of them.
                 or len(self._unsent) > self._server.limits.buffered_answer
             ):
-                self.refuse(503, message, retry_after=1)
+                self.refuse(503, message, retry_after=1, is_bodiless=is_bodiless)
                 return
             self._exchange = None
-            is_bodiless = head.method == "HEAD"
             self.post(
                 refusal(503, message, keep=True, retry_after=1, is_bodiless=is_bodiless)
             )
@@ -258,7 +262,7 @@ class Intake(ClosingStream):
         try:
             piece = decoder.feed(data)
         except Refused as refused:
-            self.refuse(refused.status, refused.message)
+            self.refuse_body(refused.status, refused.message)
             return
         self._pace.note(len(piece), self._server.clock)
         if self.state == BODY:
@@ -281,6 +285,12 @@ class Intake(ClosingStream):
             if self._next():
                 self._submit()
 
+    def refuse_body(self, status: int, message: str, *, retry_after: int = 0) -> None:
+        """Answer a request whose body cannot be taken, and close the connection."""
+        head = self._head
+        is_bodiless = head is not None and head.method == "HEAD"
+        self.refuse(status, message, retry_after=retry_after, is_bodiless=is_bodiless)
+
     def _stream_rest(self, decoder: Decoder) -> None:
         """Run the request whose body has begun to arrive, and has shown good will."""
         head = self._head
@@ -291,7 +301,7 @@ class Intake(ClosingStream):
         try:
             self._begin_streamed(head, decoder, begin)
         except Refused as refused:
-            self.refuse(refused.status, refused.message, retry_after=1)
+            self.refuse_body(refused.status, refused.message, retry_after=1)
         else:
             self._submit()
 
@@ -305,6 +315,18 @@ class Intake(ClosingStream):
         self._decoder = None
         self._server.uploads.discard(self)
         self._body = self._buffer = b""
+
+
+def is_for_head(data: bytes) -> bool:
+    """Whether a request, of which a part is here, is for HEAD.
+
+    RFC 9110, section 9.3.2: its answer has no body, also where it is refused before it
+    was read.
+
+    Args:
+        data: The request from its first line on.
+    """
+    return data.startswith(b"HEAD ")
 
 
 def _without_empty_lines(data: bytes) -> bytes:
