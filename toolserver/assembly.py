@@ -102,6 +102,12 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
     rest = REST(registry, dispatcher, settings=settings, keyed=keyed)
     services.part(Rendering).render = rest.answer_for
     static = settings.static
+    proxies = Proxies(settings.server.trusted_proxies)
+    if settings.server.proxy_protocol and not proxies:
+        raise StartError(
+            "server.proxy_protocol: nobody could connect; name the proxies in "
+            "server.trusted_proxies"
+        )
     resource = None
     if settings.auth.authorization_servers:
         agents = (MCP.prefix, *MCP.aliases)
@@ -110,7 +116,7 @@ def assemble(services: Services, access: Access, home: Home) -> Assembly:
     app = App(
         services,
         access=access,
-        proxies=Proxies(settings.server.trusted_proxies),
+        proxies=proxies,
         hosts=HostCheck(settings.server),
         rpc=rpc,
         rest=rest,

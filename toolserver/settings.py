@@ -87,6 +87,13 @@ class ServerSettings(_Section, frozen=True):
             'are believed; "unix" for those at the Unix socket.'
         ),
     ] = ()
+    proxy_protocol: Annotated[
+        bool,
+        _doc(
+            "Take connections from trusted_proxies alone, each with a header of the "
+            "PROXY protocol, version 1 or 2, that tells whose it is."
+        ),
+    ] = False
     workers: Annotated[
         int,
         _doc(

@@ -214,6 +214,7 @@ class Worker:
             on_failure=app.fail,
             tls=None if certificates is None else lambda: certificates.context,
             exempt=lambda peer: is_local(peer) or app.is_proxy(peer),
+            proxies=app.is_proxy if self.settings.server.proxy_protocol else None,
         )
         # The port is taken before the tools are touched: a second server that is
         # started by mistake does no harm.

@@ -27,6 +27,7 @@ from toolserver.http.exchange import Handler
 from toolserver.http.intake import Intake
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.http.parser import HeadParser
+from toolserver.http.proxied import Proxied, ProxiedStream
 from toolserver.http.reply import ReplyHeads
 from toolserver.http.tally import Tally
 from toolserver.http.tls_connection import TLSConnection
@@ -74,6 +75,8 @@ class HTTPServer:
             that cannot be sent; by default a sentence does.
         tls: Gives the TLS context for a new connection; turns TLS on.
         exempt: Which peer addresses may open any number of connections.
+        proxies: Which peer addresses are proxies that begin each connection with a
+            header of the PROXY protocol; others get no connection then.
 
     Attributes:
         requests: Requests that have arrived.
@@ -96,6 +99,7 @@ class HTTPServer:
         on_failure: Handler | None = None,
         tls: Callable[[], ssl.SSLContext] | None = None,
         exempt: Callable[[str], bool] = is_local,
+        proxies: Callable[[str], bool] | None = None,
     ) -> None:
         self.handler = handler
         self.settings = settings
@@ -116,6 +120,7 @@ class HTTPServer:
         self._refused_handshakes = 0
         self._handshakes_told_at = 0.0
         self._exempt = exempt
+        self._proxied = None if proxies is None else Proxied(proxies)
         self._listener: _socket.socket | None = None
         self._is_unix = False
         self._unix_inode = 0
@@ -125,7 +130,7 @@ class HTTPServer:
         self._is_short_of_files = False
         self._timer: Any = None
         self._interval = 1.0
-        self._connections: set[Connection] = set()
+        self._connections: set[Connection | ProxiedStream] = set()
         self._most_connections = limits.connections
         self._by_address: dict[str, int] = {}
         self._is_empty = Event()
@@ -309,24 +314,51 @@ class HTTPServer:
             except OSError:
                 sock.close()
                 return
-        limits = self.limits
-        excess = len(self._connections) - self._most_connections
-        if excess >= _REFUSED:
+        if len(self._connections) - self._most_connections >= _REFUSED:
             sock.close()
             return
-        by_address = self._by_address
-        count = by_address[peer] = by_address.get(peer, 0) + 1
+        proxied = self._proxied
+        if proxied is None:
+            self._admit(sock, peer, port)
+        elif proxied.is_proxy(peer):
+            self._enter(ProxiedStream(self, sock, peer, port, proxied))
+        else:
+            proxied.refuse(sock, peer)
+
+    def _admit(self, sock: _socket.socket, peer: str, port: int) -> None:
+        excess = len(self._connections) - self._most_connections
         if self._tls is None:
             connection = Connection(self, sock, peer, port)
         else:
             connection = TLSConnection(self, sock, peer, port, self._tls())
+        count = self._enter(connection)
+        if excess >= 0:
+            connection.refuse(503, "too many connections", retry_after=1)
+        elif count > self.limits.connections_per_address and not self._exempt(peer):
+            connection.refuse(503, "too many connections from your address")
+
+    def _enter(self, connection: Connection | ProxiedStream) -> int:
+        """Count a connection; how many there are of its address."""
+        by_address = self._by_address
+        count = by_address[connection.peer] = by_address.get(connection.peer, 0) + 1
         self._connections.add(connection)
         if self._tally is not None:
             self._tally.tell(len(self._connections))
-        if excess >= 0:
-            connection.refuse(503, "too many connections", retry_after=1)
-        elif count > limits.connections_per_address and not self._exempt(peer):
-            connection.refuse(503, "too many connections from your address")
+        return count
+
+    def take_over(
+        self, stream: ProxiedStream, sock: _socket.socket, peer: str, port: int
+    ) -> None:
+        """Serve the client whose connection a proxy hands on.
+
+        Args:
+            stream: The connection as it was the proxy's.
+            sock: Its socket, from which the header has been read.
+            peer: Address of the client.
+            port: Port of the client.
+        """
+        self._leave(stream)
+        self._admit(sock, peer, port)
 
     def note_refused_handshake(self, peer: str, error: ssl.SSLError) -> None:
         """Tell the log why a client got no connection under TLS, now and then.
@@ -349,18 +381,21 @@ class HTTPServer:
         )
         self._refused_handshakes = 0
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: Connection | ProxiedStream) -> None:
         """Take note that a connection has been closed."""
-        self._connections.discard(connection)
+        self._leave(connection)
         if self._tally is not None:
             self._tally.tell(len(self._connections))
+        if not self._connections:
+            self._is_empty.set()
+
+    def _leave(self, connection: Connection | ProxiedStream) -> None:
+        self._connections.discard(connection)
         count = self._by_address[connection.peer] - 1
         if count:
             self._by_address[connection.peer] = count
         else:
             del self._by_address[connection.peer]
-        if not self._connections:
-            self._is_empty.set()
 
     def _keep_time(self) -> None:
         now = self.clock = time.monotonic()
