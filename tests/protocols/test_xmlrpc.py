@@ -470,6 +470,30 @@ class TestBounds:
         with pytest.raises(ParseError, match="more than 256 attributes"):
             decode(call_with(f"<int {attributes}>1</int>"))
 
+    @pytest.mark.parametrize(
+        "around",
+        [
+            "<value><![CDATA[<int {}/>]]></value>",
+            "<!-- <int {}/> --><value>1</value>",
+            "<?pi <int {}/> ?><value>1</value>",
+        ],
+    )
+    def test_attributes_that_are_none(self, around):
+        codec = XMLRPC(Limits(xml_attributes=3), XMLRPCSettings())
+        attributes = " ".join(f"a{n}=''" for n in range(4))
+        text = f"<methodCall><methodName>a</methodName><params><param>{around}"
+        text += "</param></params></methodCall>"
+        (value,) = decode(text.format(attributes), codec=codec).args
+        assert value in ("1", f"<int {attributes}/>")
+        with pytest.raises(ParseError, match="more than 3 attributes"):
+            decode(text.format(attributes) + f"<a {attributes}/>", codec=codec)
+
+    @pytest.mark.parametrize("begin", ["<!--", "<![CDATA[", "<?", "<a b='", "<a b="])
+    def test_attributes_are_counted_in_linear_time(self, begin):
+        attributes = " ".join(f"a{n}=''" for n in range(300))
+        with pytest.raises(ParseError):
+            decode(begin * 1_000_000 + f"<a {attributes}/>")
+
     def test_many_elements(self):
         with pytest.raises(ParseError, match="more than 100000 elements"):
             decode(call_with("<a/>" * 2_000_000))
