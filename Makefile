@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run test lint bench soak fuzz clean
+.PHONY: run test lint docs bench soak fuzz clean
 
 ## Start the server with the examples on http://localhost:4334/
 run: $(INSTALLED)
@@ -21,6 +21,10 @@ lint: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+## Build the site of the documentation into build/docs/
+docs: $(INSTALLED)-dev
+	$(BIN)/python -m sphinx --quiet --fail-on-warning docs build/docs
 
 ## Compare the speed with that of other servers
 bench: $(INSTALLED)

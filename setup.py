@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+DOCS = ["furo>=2025.12", "myst-parser>=5.2", "sphinx>=9.0", "sphinx-click>=6.2"]
 
 setup(
     name="toolserver",
@@ -47,7 +48,9 @@ setup(
         "rst": ["docutils>=0.22"],
         "sqlalchemy": ["sqlalchemy>=2.1"],
         "postgresql": ["psycopg[binary]>=3.3", "sqlalchemy>=2.1"],
+        "docs": DOCS,
         "dev": [
+            *DOCS,
             "argon2-cffi>=25.1",
             "backports-zstd>=1.8; python_version < '3.14'",
             "brotli>=1.2",
