@@ -37,6 +37,7 @@ class Fuzzer:
         seed: From which all mutants are made; the same ones each time.
         statuses: How often each status was answered; 0 for closing without an answer.
         faults: What was not as it should be, with the bytes that were sent.
+        timeout: Seconds for an answer, longer than any tool waits.
     """
 
     port: int
@@ -44,7 +45,7 @@ class Fuzzer:
     seed: object
     statuses: Counter[int] = field(default_factory=Counter)
     faults: list[tuple[str, bytes]] = field(default_factory=list)
-    timeout: float = 30.0
+    timeout: float = 60.0
 
     def __post_init__(self) -> None:
         self._mutator = Mutator(self.seeds, random.Random(self.seed))

@@ -74,7 +74,10 @@ class Hostile:
     def mutate(self) -> str:
         """Send a mutant of a request of a good client."""
         data = self._mutator.mutant()
-        return self._judged(data, exchange(self._port, data, timeout=_PATIENCE))
+        # Others wait until the server has enough of them.
+        half_close = self._dice.random() < 0.95
+        received = exchange(self._port, data, timeout=_PATIENCE, half_close=half_close)
+        return self._judged(data, received)
 
     def repeat(self) -> str:
         """Send again what somebody has sent before, signatures and all."""

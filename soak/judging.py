@@ -16,6 +16,8 @@ __all__ = ["Growth", "Verdict", "fit", "growths", "judge", "tracebacks"]
 
 #: Seconds after a disturbance in which its failures may still be noticed.
 GRACE = 3.0
+#: Seconds by which the machine's clock may be set while a job waits.
+EARLY = 0.1
 #: How far memory and descriptors may grow over the time that is judged.
 MOST_MEMORY, MOST_DESCRIPTORS = 4 * 2**20, 20
 #: Samples that a process needs to be judged.
@@ -137,7 +139,7 @@ def _judge_jobs(record: Record, ledger: Ledger, killed: dict[int, float]) -> lis
             faults.append(f"{told}: ended as {dict(ends)}")
         if not ends and not killed:
             faults.append(f"{told}: nobody was told of its end")
-        early = [run.begin for run in runs if run.begin < job.due]
+        early = [run.begin for run in runs if run.begin < job.due - EARLY]
         if early:
             faults.append(f"{told}: began {job.due - min(early):.3f} s too early")
     return faults

@@ -27,6 +27,7 @@ from soak.record import Record
 from soak.sampling import Sampler
 from soak.seeds import recorded
 from soak.server import Server, running, wait_until
+from toolserver import __version__
 
 __all__ = ["Plan", "soak"]
 
@@ -110,7 +111,7 @@ def about(plan: Plan, begun: datetime.datetime) -> dict[str, Any]:
         "Machine": f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"load average {os.getloadavg()[1]:.1f}",
         "With": f"Python {platform.python_version()}, {versions}",
-        "Server": f"{plan.workers} workers",
+        "Server": f"Toolserver {__version__}, {plan.workers} workers",
         "Load": f"{plan.clients} clients of each of {len(CLIENTS)} kinds, about "
         f"{plan.rate:.0f} actions a second; {plan.hostile} hostile ones",
     }

@@ -14,7 +14,7 @@ from soak.run import Plan, soak
 from soak.sampling import Sample
 
 SHORT = Plan(
-    *(5.0, 1),
+    seconds=5.0,
     workers=2,
     rate=40.0,
     clients=1,
@@ -25,6 +25,7 @@ SHORT = Plan(
 )
 
 
+@pytest.mark.timeout(240)
 def test_a_worker_is_killed_and_nothing_is_lost(tmp_path):
     found = soak(SHORT, tmp_path / "home", lambda text: None)
     assert found["faults"] == []
