@@ -3,13 +3,43 @@
 It patches the process for gevent before anything else is imported. Because that
 changes the whole process, it is used only where it is asked for. Workers of
 pytest-xdist are patched, too.
+
+Tests have the fixture `serve_tools`.
 """
 
-from typing import Any
-
+# isort: off
 from gevent import monkey
 
 monkey.patch_all()
+# isort: on
+
+from collections.abc import Callable, Iterator  # noqa: E402
+from contextlib import ExitStack  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from toolserver.testing import TestServer
+
+__all__ = ["pytest_sessionstart", "serve_tools"]
+
+
+@pytest.fixture
+def serve_tools() -> Iterator[Callable[..., "TestServer"]]:
+    """Starts servers that end with the test.
+
+    Yields:
+        A function that starts one; it takes what `toolserver.testing.serve` takes.
+    """
+    # Else all that a server consists of would be imported before plugins that look at
+    # what is imported, as those that measure coverage.
+    from toolserver.testing import serve
+
+    with ExitStack() as stack:
+        yield lambda *classes, **options: stack.enter_context(
+            serve(*classes, **options)
+        )
 
 
 def pytest_sessionstart(session: Any) -> None:

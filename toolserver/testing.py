@@ -96,6 +96,11 @@ class Client:
 class TestServer(Client):
     """A running server.
 
+    Args:
+        worker: The server.
+        keys: The private keys of clients by their names.
+        pubkey: The server's public key.
+
     Attributes:
         worker: The server itself.
         http: A requests session whose URLs may be paths of the server.
@@ -103,9 +108,16 @@ class TestServer(Client):
 
     __test__ = False  # no test class, whatever its name
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        keys: Mapping[str, Path] | None = None,
+        pubkey: Path | None = None,
+    ) -> None:
         super().__init__(worker)
         self.worker = worker
+        self._keys = dict(keys or {})
+        self._pubkey = pubkey
         self.http = _Session(worker.url.rstrip("/"))
         self._remotes: list[RemoteToolserver] = []
 
@@ -118,27 +130,42 @@ class TestServer(Client):
         return self.worker.url.rstrip("/") + path
 
     def remote(
-        self, protocol: Protocol = "JSONRPC", **options: Any
+        self, protocol: Protocol = "JSONRPC", client: str = "", **options: Any
     ) -> RemoteToolserver:
         """A client that calls over the network; it is closed with the server.
 
         Args:
             protocol: How calls are sent.
+            client: Who signs them, one of the clients that `serve` was given; by
+                default nobody, and for ``"PYRPC"`` the first of them.
             **options: Those of `toolserver.client.RemoteToolserver`.
 
         Returns:
             The client.
+
+        Raises:
+            ValueError: Nobody of that name has a key.
         """
         options.setdefault("proxies", {})
-        client = RemoteToolserver(self.url(), protocol, **options)
-        self._remotes.append(client)
-        return client
+        if protocol == "PYRPC" and not client and "privkey" not in options:
+            client = next(iter(self._keys), "somebody")
+        if client:
+            if client not in self._keys:
+                raise ValueError(
+                    f"{client!r} has no key: expected serve(..., "
+                    f"clients={{{client!r}: ()}})"
+                )
+            options["privkey"] = str(self._keys[client])
+            options["pubkey"] = str(self._pubkey)
+        remote = RemoteToolserver(self.url(), protocol, **options)
+        self._remotes.append(remote)
+        return remote
 
     def close(self) -> None:
         """Close the connections to the server."""
         self.http.close()
-        for client in self._remotes:
-            client.close()
+        for remote in self._remotes:
+            remote.close()
 
     def as_client(self, name: str | None, groups: Iterable[str] = ()) -> Client:
         """Call methods as somebody.
@@ -197,6 +224,7 @@ def serve(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     config: Mapping[str, Mapping[str, Any]] | None = None,
     home: Path | None = None,
+    clients: Mapping[str, Iterable[str]] | None = None,
     contracts: bool = True,
 ) -> Iterator[TestServer]:
     """Run a server with some tools on a free port of this machine.
@@ -206,6 +234,9 @@ def serve(
         settings: Settings of the tools by namespace.
         config: Settings of the server by section: ``{"limits": {"body": 100}}``.
         home: A home for the server; by default an empty one that goes with it.
+        clients: Who has a key to sign calls with, and the groups of each, as in
+            ``{"ann": {"editors"}}``; turns PickleRPC on. Needs a home of the test's
+            own.
         contracts: Whether the contracts of the tools are checked.
 
     Yields:
@@ -214,7 +245,10 @@ def serve(
     Raises:
         StartError: A class is not registered, the server cannot start, or the process
             is not patched for gevent.
+        ValueError: There are clients, and a home that may have others.
     """
+    if clients and home is not None:
+        raise ValueError("clients: expected no home with them")
     if not is_module_patched("socket"):
         # The server would wait in its own way: no request would ever be answered.
         raise StartError(
@@ -237,11 +271,20 @@ def serve(
         sections.setdefault("tool", {})[namespace] = dict(values)
     # What a test leaves behind is nobody's business.
     sections["jobs"] = {"engine": "memory", **sections.get("jobs", {})}
+    keys: dict[str, Path] = {}
     with ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folders = Home(home)
         folders.create()
+        pubkey = home / "keys" / "server.pem"
+        if clients:
+            keys = {name: pubkey.with_name(f"{name}.pem") for name in clients}
+            _let_in(clients, folders, pubkey.parent)
+            # PickleRPC asks for a signature itself; all else is for strangers, too.
+            signed = {"rsa_authenticate": True, "unsigned_paths": ["/"]}
+            sections["auth"] = {**signed, **sections.get("auth", {})}
+            sections["picklerpc"] = {"enabled": True, **sections.get("picklerpc", {})}
         worker = Worker(
             msgspec.convert(sections, Settings),
             folders,
@@ -249,7 +292,7 @@ def serve(
         )
         worker.start()
         stack.callback(worker.stop, 1.0)
-        server = TestServer(worker)
+        server = TestServer(worker, keys, pubkey)
         stack.callback(server.close)
         yield server
 
@@ -259,3 +302,16 @@ def _declared(cls: type[Tool]) -> list[Declaration]:
     if not found:
         raise StartError(f"{cls.__qualname__}: not registered; see toolserver.register")
     return found
+
+
+def _let_in(clients: Mapping[str, Iterable[str]], home: Home, keys: Path) -> None:
+    # Only servers with keys wait for the library to be imported.
+    from toolserver.auth.throwaway import make_keys
+
+    make_keys(home, clients, keys)
+    members: dict[str, list[str]] = {}
+    for name, groups in clients.items():
+        for group in groups:
+            members.setdefault(group, []).append(name)
+    lines = [f"{group}:{','.join(names)}\n" for group, names in members.items()]
+    (home.config / "groups").write_text("".join(lines))

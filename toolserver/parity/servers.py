@@ -7,15 +7,13 @@ memory, keys that were made for it, and files of its own, which go with it.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
-from toolserver.auth.keys import generate, private_pem, public_pem
-from toolserver.auth.nonces import Nonces
+from toolserver.auth.throwaway import make_keys
 from toolserver.builtin.mcp import MCPTool
 from toolserver.client import RemoteToolserver
 from toolserver.configuration import Configuration
@@ -37,9 +35,6 @@ __all__ = ["CLIENT", "open_doors", "serve_home", "settings_for_parity"]
 
 #: Who calls, by the address and by the key.
 CLIENT = "parity"
-#: Seconds for which the memory of nonces says to have been whole: nobody has had the
-#: keys before, so nothing can have been signed with them.
-_BEFORE = 3600
 
 
 def settings_for_parity(settings: Settings, home: Home | None = None) -> Settings:
@@ -126,7 +121,8 @@ def serve_home(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         home = _make_home(folder / "home", original, groups)
-        keys = _make_keys(home, folder / "keys")
+        keys = folder / "keys"
+        make_keys(home, [CLIENT], keys)
         worker = Worker(settings, home, configuration=configuration, tools=tools)
         worker.start()
         stack.callback(worker.stop, 1.0)
@@ -182,19 +178,3 @@ def _make_home(path: Path, original: Home | None, groups: Iterable[str]) -> Home
     lines = "".join(f"{group}:{CLIENT}\n" for group in groups)
     (home.config / "groups").write_text(lines)
     return home
-
-
-def _make_keys(home: Home, folder: Path) -> Path:
-    folder.mkdir(mode=0o700)
-    client, server = generate("ed25519"), generate("rsa")
-    for path, text in (
-        (folder / f"{CLIENT}.pem", private_pem(client)),
-        (home.privkeys / "server.pem", private_pem(server)),
-    ):
-        path.touch(0o600)
-        path.write_text(text)
-    (folder / "server.pem").write_text(public_pem(server.public_key()))
-    (home.pubkeys / f"{CLIENT}.pem").write_text(public_pem(client.public_key()))
-    since = int(time.time()) - _BEFORE
-    Nonces(home.var / "nonces.db", most=1_000_000, since=since).close()
-    return folder
