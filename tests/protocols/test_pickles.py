@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolserver.errors import ApplicationError, ParseError, StartError
+from toolserver.protocols.picklememos import check_memo
 from toolserver.protocols.pickles import (
     KNOWN,
     classes_of,
@@ -225,3 +226,37 @@ def test_short_pickles_are_not_compressed():
     with pytest.raises(ParseError, match="truncated"):
         read_pickle(data[:-5], KNOWN, SIZE)
     assert len(write_pickle("x" * 10_000, KNOWN)) < 1000
+
+
+@given(values, st.integers(0, 5))
+def test_places_in_the_memo_are_bounded(value, protocol):
+    data = pickle.dumps(value, protocol)
+    check_memo(data)
+    # Whatever precedes it, a number of a place is found.
+    for put in (b"r\xff\xff\xff\x0f", b"p268435455\n", b"p%0200d\n" % 268_435_455):
+        with pytest.raises(ParseError, match="beyond its own size"):
+            check_memo(data[:-1] + put + b".")
+    # What only looks like one is none.
+    assert read_pickle(pickle.dumps(["r\xff\xff\xff\x0f"] * 2), KNOWN, SIZE)
+
+
+@pytest.mark.parametrize(
+    "opcode", [each.code for each in pickletools.opcodes if each.name != "STOP"]
+)
+def test_all_opcodes_are_gone_through(opcode):
+    argument = pickletools.code2op[opcode].arg
+    rest = {
+        pickletools.UP_TO_NEWLINE: b"1\n" * (1 + (opcode in "ci")),
+        pickletools.TAKEN_FROM_ARGUMENT1: b"\x03...",
+        pickletools.TAKEN_FROM_ARGUMENT4: b"\x03\0\0\0...",
+        pickletools.TAKEN_FROM_ARGUMENT4U: b"\x03\0\0\0...",
+        pickletools.TAKEN_FROM_ARGUMENT8U: b"\x03\0\0\0\0\0\0\0...",
+    }
+    size = argument.n if argument is not None else 0
+    begin = opcode.encode("latin-1") + rest.get(size, b"\0" * size)
+    check_memo(begin + b"N.")
+    with pytest.raises(ParseError, match="beyond its own size"):
+        check_memo(begin + b"Nr\xff\xff\xff\xff.")
+    # Nothing is run after the end, or after what is no opcode.
+    check_memo(begin + b".Nr\xff\xff\xff\xff.")
+    check_memo(begin + b"\xffNr\xff\xff\xff\xff.")

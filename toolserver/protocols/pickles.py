@@ -19,8 +19,9 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from toolserver.errors import ApplicationError, ParseError, StartError, ToolserverError
+from toolserver.errors import ApplicationError, ParseError, StartError
 from toolserver.plain import to_plain
+from toolserver.protocols.picklememos import check_memo
 
 __all__ = ["KNOWN", "Classes", "classes_of", "read_pickle", "write_pickle"]
 
@@ -168,9 +169,7 @@ def write_pickle(value: Any, known: Classes) -> bytes:
     buffer = io.BytesIO()
     try:
         _Writer(buffer, known).dump(value)
-    except ToolserverError:
-        raise
-    except Exception as error:
+    except (pickle.PicklingError, TypeError, RecursionError) as error:
         raise ApplicationError(f"result cannot be pickled: {error}") from error
     content = buffer.getvalue()
     return content if len(content) <= _SHORT else zlib.compress(content, 1)
@@ -196,7 +195,9 @@ def read_pickle(
     Raises:
         ParseError: It is malformed, too large, or names something else.
     """
-    stream = io.BytesIO(_unpacked(data, max_size))
+    content = _unpacked(data, max_size)
+    check_memo(content)
+    stream = io.BytesIO(content)
     reader = (
         pickle.Unpickler(stream)  # noqa: S301  # the operator wants it so
         if known is None
