@@ -50,12 +50,36 @@ class Outcome(msgspec.Struct, eq=False):
         error: The failure, or None after a success.
         signal: A redirect or the like that the method raised as its answer; only
             for REST, elsewhere it is an error.
+        judge: Tells what the caller learns of an exception that comes of reading the
+            value, as its classes are the tool's own; None where nobody does.
     """
 
     call: Call
     value: Any = None
     error: ToolserverError | None = None
     signal: Signal | None = None
+    judge: Callable[[Call, BaseException], ToolserverError] | None = None
+
+    def fail(self, error: BaseException) -> ToolserverError:
+        """Make it a failure after all, as the value cannot be sent.
+
+        Args:
+            error: What came of trying to.
+
+        Returns:
+            What the caller learns of it.
+
+        Raises:
+            BaseException: The very error, where nobody can judge it.
+        """
+        if self.judge is not None:
+            self.error = self.judge(self.call, error)
+        elif isinstance(error, ToolserverError):
+            self.error = error
+        else:
+            raise error
+        self.value = None
+        return self.error
 
     @property
     def plain(self) -> Any:
@@ -67,5 +91,6 @@ class Outcome(msgspec.Struct, eq=False):
 
         Raises:
             ApplicationError: Some part of the value has no plain form.
+            BaseException: Whatever a class of the tool raised when it was read.
         """
         return to_plain(self.value)

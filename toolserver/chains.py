@@ -18,7 +18,10 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
+import gevent
+
 from toolserver.contexts import Context, Var, bind, current
+from toolserver.failures import text_of
 from toolserver.services import running
 from toolserver.tools import Tool
 
@@ -291,12 +294,15 @@ class Chain(Generic[T]):
             if check is not None:
                 check(changed)
             chain_history.set((*chain_history.get(), _copy(changed)))
-        except (Exception, SystemExit) as error:
+        except (gevent.GreenletExit, gevent.Timeout):
+            # What ends the call around the chain ends the chain.
+            raise
+        except BaseException as error:
             count = links.failures.get(link.name, 0)
             links.failures[link.name] = count + 1
             log.error(
                 "chain %s: skipped the handler %s: %s: %s",
-                *(self.name, link.name, type(error).__name__, error),
+                *(self.name, link.name, type(error).__name__, text_of(error)),
                 # Once tells where: a handler that always fails would fill the log.
                 exc_info=None if count else error,
             )

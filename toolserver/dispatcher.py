@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ from toolserver.errors import (
     ToolserverError,
     Unauthenticated,
 )
+from toolserver.failures import is_tellable, place_of, text_of
 from toolserver.logs import AUDIT
 from toolserver.nativethreads import ThreadSlots
 from toolserver.registry import Registry
@@ -87,6 +89,7 @@ class Dispatcher:
         self.registry = registry
         self.threads = ThreadSlots(threads)
         self._tells_exceptions = tells_exceptions
+        self._judge = self.unsendable
 
     def call(self, call: Call, target: Target | None = None) -> Outcome:
         """Make a call that came from outside; whatever happens, it has an outcome.
@@ -112,7 +115,7 @@ class Dispatcher:
         except BaseException as error:  # a factory's, which could not make the tool
             return self.refuse(call, self.failure(call, error))
         try:
-            return Outcome(call, self.invoke(target, call))
+            return Outcome(call, self.invoke(target, call), None, None, self._judge)
         except Signal as signal:
             return self._answer(target, call, signal)
         except BaseException as error:  # a tool may raise SystemExit, too
@@ -256,6 +259,27 @@ class Dispatcher:
             stays=inside,
         )
 
+    def unsendable(
+        self, target: Target | Call, error: BaseException
+    ) -> ToolserverError:
+        """What a caller learns of a result that cannot be sent; it is logged.
+
+        Args:
+            target: What was called.
+            error: What came of trying to send it: an `ApplicationError` that says why
+                it cannot be, or whatever a class of the tool raised when it was read.
+
+        Returns:
+            The error itself where it is meant for callers, else a `ToolFault`.
+        """
+        if type(error) is ApplicationError:
+            if isinstance(target, Call):
+                with suppress(Exception):  # the tool may be gone by now
+                    target = self.registry.target(target.name)
+            place = "" if isinstance(target, Call) else place_of(target.function)
+            log.error("%s%s: %s", target.name, place, error.message)
+        return self.failure(target, error)
+
     def failure(self, target: Target | Call, error: BaseException) -> ToolserverError:
         """What a caller learns of an exception; one of a tool's own is logged.
 
@@ -266,12 +290,14 @@ class Dispatcher:
         Returns:
             The error itself where it is meant for callers, else a `ToolFault`.
         """
-        if isinstance(error, (Forbidden, Unauthenticated)):
-            audit.warning("refused %s: %s", target.name, error.message)
         # A tool's code that raises MethodNotFound has failed in a call of its own.
-        if isinstance(error, ToolserverError) and (
-            not isinstance(error, MethodNotFound) or error.is_asked_for
+        if (
+            isinstance(error, ToolserverError)
+            and (not isinstance(error, MethodNotFound) or error.is_asked_for)
+            and is_tellable(error, target.name)
         ):
+            if isinstance(error, (Forbidden, Unauthenticated)):
+                audit.warning("refused %s: %s", target.name, error.message)
             return error
         context = current()
         reference = context.request_id if context is not None else ""
@@ -279,10 +305,7 @@ class Dispatcher:
         if not self._tells_exceptions:
             return ToolFault(f"call failed, reference {reference}", exception=error)
         kind = type(error).__name__
-        try:
-            text = str(error)
-        except Exception:  # its class is a tool's own
-            text = ""
+        text = text_of(error)
         message = f"{kind}: {text}" if text else kind
         return ToolFault(message, exception=error, kind=kind)
 

@@ -73,6 +73,8 @@ class ToolserverError(Exception):
 
     code: ClassVar[int] = -32603
     status: ClassVar[int] = 500
+    # For subclasses that do not call `__init__`.
+    data: Any = None
 
     def __init__(self, message: str = "", *, data: Any = None) -> None:
         super().__init__(message)

@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gevent import GreenletExit
+
 from toolserver.contexts import Context, bind
 from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
+from toolserver.failures import text_of
 from toolserver.nativethreads import offload
 from toolserver.registry import Registry
 from toolserver.tools import has_transaction, overrides
@@ -132,9 +135,13 @@ class Lifecycle:
                         function(**options)
                 else:
                     function(**options)
-        except Exception as error:
+        except GreenletExit:
+            raise
+        except BaseException as error:  # a tool may raise SystemExit, too
             name = entry.namespace or "the root tool"
-            text = f"{name}: {hook} failed: {type(error).__name__}: {error}"
+            kind = type(error).__name__
+            told = f"{kind}: {text}" if (text := text_of(error)) else kind
+            text = f"{name}: {hook} failed: {told}"
             if failure is None:
                 log.exception("%s", text)
                 return

@@ -45,6 +45,7 @@ class LineWriter:
     Args:
         path: The file; it is made if need be.
         descriptor: An open file to write to instead, such as that of standard error.
+        closes: Whether that file is closed in the end.
         bound: Lines that may wait; what comes beyond them is dropped.
         report_to: Where lost lines are reported; by default here.
 
@@ -60,11 +61,13 @@ class LineWriter:
         path: Path | None = None,
         *,
         descriptor: int = -1,
+        closes: bool = False,
         bound: int = 100_000,
         report_to: LineWriter | None = None,
     ) -> None:
         self.lost = 0
         self._path = path
+        self._closes = closes or path is not None
         self._bound = bound
         self._report_to = report_to or self
         self._reported = 0
@@ -131,7 +134,7 @@ class LineWriter:
             if self._reopens:
                 self._replace()
             self._deliver([line for line in lines if line])
-        if self._path is not None:
+        if self._closes:
             os.close(self._descriptor)
         self._done.release()
 

@@ -7,6 +7,7 @@ and all that is not ASCII are written as ``\xNN``, and long fields are cut.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 import traceback
@@ -186,8 +187,11 @@ class ErrorLog(logging.Handler):
         ]
         if record.exc_info and record.exc_info[0] is not None:
             text = "".join(traceback.format_exception(*record.exc_info))
-            # The end of a traceback tells more than its begin.
-            lines += [f"  {_printable(row)}" for row in text[-MESSAGE:].splitlines()]
+            if len(text) > MESSAGE:
+                # Where it was stands at both ends, a message between them.
+                half = MESSAGE // 2
+                text = f"{text[:half]}...\n...{text[-half:]}"
+            lines += [f"  {_printable(row)}" for row in text.splitlines()]
         if record.stack_info:
             lines += [f"  {_printable(row)}" for row in record.stack_info.splitlines()]
         return "\n".join(lines) + "\n"
@@ -237,7 +241,9 @@ class Logs:
         errors = LineWriter(folder / "error.log")
         self._writers = [errors]
         if to_terminal:
-            self._writers.append(LineWriter(descriptor=2))
+            # A copy: where a tool closes the original, its number is given to a socket
+            # or a file next, and the lines would go there.
+            self._writers.append(LineWriter(descriptor=os.dup(2), closes=True))
         self._handler = ErrorLog(*self._writers)
         self.access: AccessLog | None = None
         if settings.access:

@@ -51,6 +51,7 @@ def to_plain(value: Any) -> Any:
     Raises:
         ApplicationError: Some part has no plain form, is nested too deep, or two
             keys of a dict become the same text.
+        BaseException: Whatever a class of the tool raised when it was read.
     """
     if value.__class__ in _LEAVES:
         return value
@@ -91,7 +92,7 @@ def _convert(value: Any, depth: int) -> Any:
     if isinstance(value, Collection):
         return [_convert(element, depth - 1) for element in value]
     if isinstance(value, Iterator):
-        return [_convert(element, depth - 1) for element in _drain(value)]
+        return [_convert(element, depth - 1) for element in value]
     return _convert_leaf(value)
 
 
@@ -161,15 +162,6 @@ def _convert_members(value: Any, names: Iterable[str], depth: int) -> dict[str, 
         for name in names
         if (member := getattr(value, name, missing)) is not missing
     }
-
-
-def _drain(iterator: Iterator[Any]) -> list[Any]:
-    try:
-        return list(iterator)
-    except Exception as error:
-        # The tool's own code runs once more here, after its call has ended.
-        kind = type(error).__name__
-        raise ApplicationError(f"result broke off: {kind}: {error}") from error
 
 
 def _convert_leaf(value: Any) -> Any:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import difflib
 import logging
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gevent import GreenletExit
 
 from toolserver import loader
 from toolserver.builtin.catalog import BUILTIN
@@ -17,6 +20,7 @@ from toolserver.configuration import Configuration
 from toolserver.declarations import Declaration
 from toolserver.entries import ToolEntry
 from toolserver.errors import StartError
+from toolserver.failures import text_of
 from toolserver.home import Home
 from toolserver.registry import Registry
 from toolserver.resultcache import ResultCache
@@ -147,9 +151,14 @@ class ToolBuilder:
         cls, namespace = declaration.cls, declaration.namespace
         try:
             tool = cls()
-        except TypeError as error:
+        except GreenletExit:
+            raise
+        except BaseException as error:  # a tool may raise SystemExit, too
+            last = traceback.extract_tb(error.__traceback__)[-1]
             raise StartError(
-                f"{declaration.source}: {cls.__name__} cannot be made: {error}"
+                f"{declaration.source}: {cls.__name__} cannot be made: "
+                f"{type(error).__name__}: {text_of(error)} "
+                f"({last.filename}:{last.lineno})"
             ) from error
         tool.log = logging.getLogger(f"toolserver.tool.{namespace or 'root'}")
         tool._home = self._home

@@ -223,8 +223,8 @@ class SystemTool(InternalTool):
                     # What cannot be sent is to spoil its own result alone.
                     write_response(value)
                     return [value]
-                except ToolserverError as unsendable:
-                    error = unsendable
+                except BaseException as raised:  # by a class of the tool
+                    error = outcome.fail(raised)
         return {"faultCode": error.code, "faultString": error.message}
 
 

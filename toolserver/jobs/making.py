@@ -183,8 +183,8 @@ class JobCalls:
             return Ending(JobState.DONE)
         try:
             return Ending(JobState.DONE, result=write_result(value))
-        except Exception as raised:
-            error = self._services.dispatcher.failure(target, raised)
+        except BaseException as raised:  # reading it runs the tool's own code
+            error = self._services.dispatcher.unsendable(target, raised)
             return Ending(JobState.FAILED, error=write_error(error))
 
 

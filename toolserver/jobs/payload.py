@@ -140,9 +140,11 @@ def write_result(value: Any) -> bytes:
 
     Raises:
         ApplicationError: It cannot be stored.
+        BaseException: Whatever a class of the tool raised when it was read.
     """
+    plain = to_plain(value)
     try:
-        return pack(to_plain(value))
+        return pack(plain)
     except (TypeError, ValueError) as error:
         raise ApplicationError(f"result: cannot be stored: {error}") from None
 

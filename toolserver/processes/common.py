@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -22,6 +21,7 @@ from toolserver.home import Home
 from toolserver.http.descriptors import raise_bound
 from toolserver.linewriter import reopen_all
 from toolserver.logs import Logs
+from toolserver.processes.unhandled import log_unhandled
 from toolserver.switches import SET, SWITCHES, Given
 
 __all__ = ["ServerProcess", "log"]
@@ -90,7 +90,7 @@ class ServerProcess:
             configuration: The configuration.
         """
         raise_bound(configuration.settings.limits.connections)
-        _log_ends_of_greenlets()
+        log_unhandled()
         logs = Logs(
             self.home.log, configuration.settings.log, to_terminal=not self.is_detached
         )
@@ -163,13 +163,3 @@ def _given(options: argparse.Namespace) -> list[Given]:
         if value:
             found.append(Given(switch.name, switch.key, switch.value or value))
     return found
-
-
-def _log_ends_of_greenlets() -> None:
-    """What ends a greenlet belongs into the log, not bare to standard error."""
-    hub = gevent.get_hub()
-    hub.print_exception = _log_exception  # type: ignore[assignment, method-assign]  # gevent has no other way
-
-
-def _log_exception(context: object, kind: Any, value: Any, trace: Any) -> None:
-    log.error("unhandled in %r", context, exc_info=(kind, value, trace))

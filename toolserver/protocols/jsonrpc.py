@@ -153,8 +153,10 @@ def _write_response(outcome: Outcome) -> bytes:
 def _write_batched(outcome: Outcome) -> bytes:
     try:
         return _write_response(outcome)
-    except ToolserverError as error:
-        return _write_error(outcome.call.id, error)
+    except BaseException as error:  # reading a result runs a tool's own code
+        if outcome.error is not None:
+            raise
+        return _write_error(outcome.call.id, outcome.fail(error))
 
 
 def _write_error(id_: Any, error: ToolserverError) -> bytes:

@@ -30,6 +30,7 @@ from toolserver.errors import (
     InvalidRequest,
     MethodNotFound,
     ParseError,
+    ToolFault,
     ToolserverError,
 )
 from toolserver.message import Request, Response
@@ -313,9 +314,11 @@ class MCP:
             return write_result(
                 id_, result if has_handshake else dressed(method, result)
             )
-        except ToolserverError as failed:
+        except BaseException as failed:  # reading a result runs a tool's own code
             # What JSON cannot carry; of an error, what goes with its message.
-            told = failure(failed if error is None else error, tells_data=False)
+            found = error or outcome.fail(failed)
+            is_raised = error is None and isinstance(found, ToolFault)
+            told = failure(found, tells_data=is_raised)
             return write_result(id_, told if has_handshake else dressed(method, told))
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:

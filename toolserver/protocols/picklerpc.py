@@ -37,6 +37,7 @@ from toolserver.errors import (
     ToolserverError,
     Unauthenticated,
 )
+from toolserver.failures import LENGTH
 from toolserver.message import Request, Response
 from toolserver.nativethreads import offload
 from toolserver.plain import to_plain
@@ -246,4 +247,8 @@ class PickleRPC:
 
 
 def _is_plain(args: tuple[Any, ...]) -> bool:
-    return all(isinstance(each, (str, int, float, bytes, type(None))) for each in args)
+    return all(
+        isinstance(each, (int, float, type(None)))
+        or (isinstance(each, (str, bytes)) and len(each) <= LENGTH)
+        for each in args
+    )

@@ -129,7 +129,9 @@ class App:
                 raise
             except ToolserverError as error:
                 response = self._rest.problem(request, error)
-            except Exception:
+            except (Exception, KeyboardInterrupt):
+                # Signals raise nothing in calls: whose code raises it, it is not the
+                # operator who wants the process to end.
                 log.exception(
                     "internal error, reference %s: %r", context.request_id, request
                 )

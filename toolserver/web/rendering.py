@@ -116,19 +116,19 @@ class _Stream:
     def __init__(self, pieces: Iterator[Any], context: Context) -> None:
         self._pieces = pieces
         self._context = context
-        self._has_first = True
         # Made at once: its kind decides the media type, and a failure to make it can
         # still be told by the status.
-        self._first = self._step(b"")
-        if isinstance(self._first, Markup):
-            kind = getattr(self._first, "content_type", "text/html; charset=utf-8")
+        first = self._step(b"")
+        if isinstance(first, Markup):
+            kind = getattr(first, "content_type", "text/html; charset=utf-8")
             self.media_type = kind
-        elif isinstance(self._first, str):
+        elif isinstance(first, str):
             self.media_type = _TEXT
-        elif isinstance(self._first, _OCTETS):
+        elif isinstance(first, _OCTETS):
             self.media_type = _OCTET_STREAM
         else:
             self.media_type = _LINES
+        self._first: bytes | None = _encode(first)
 
     def _step(self, default: Any) -> Any:
         with bind(self._context):
@@ -138,16 +138,24 @@ class _Stream:
         return self
 
     def __next__(self) -> bytes:
-        if self._has_first:
-            self._has_first = False
+        if self._first is not None:
             piece, self._first = self._first, None
-        else:
-            piece = self._step(_END)
-            if piece is _END:
-                raise StopIteration
-        if isinstance(piece, str):
-            return piece.encode("utf-8", "surrogateescape")
-        return bytes(piece) if isinstance(piece, _OCTETS) else _line(piece)
+            return piece
+        try:
+            further = self._step(_END)
+            if further is not _END:
+                return _encode(further)
+        except BaseException as error:
+            # Whose it is the log could not tell: the context is gone by then.
+            context = self._context
+            namespace = getattr(context.tool, "namespace", "")
+            method = f"{namespace}.{context.method}" if namespace else context.method
+            error.add_note(f"in the stream of {method}, reference {context.request_id}")
+            if isinstance(error, KeyboardInterrupt):
+                # No signal raises it here: the operator wants no end of the process.
+                raise RuntimeError(f"{method}: its stream broke off") from error
+            raise
+        raise StopIteration
 
     def close(self) -> None:
         close = getattr(self._pieces, "close", None)
@@ -156,5 +164,9 @@ class _Stream:
                 close()
 
 
-def _line(piece: Any) -> bytes:
+def _encode(piece: Any) -> bytes:
+    if isinstance(piece, str):
+        return piece.encode("utf-8", "surrogateescape")
+    if isinstance(piece, _OCTETS):
+        return bytes(piece)
     return strictjson.encode(piece) + b"\n"

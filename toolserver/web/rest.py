@@ -7,6 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from gevent import GreenletExit
+
 from toolserver.builtin.jobs import JobsTool
 from toolserver.calls import Arguments, Call, Outcome
 from toolserver.contexts import Context, bind, current
@@ -291,7 +293,7 @@ class REST:
         except Signal as signal:
             return _respond_signal(request, signal)
         except BaseException as error:
-            failure = self._dispatcher.failure
+            failure = self._dispatcher.unsendable
             return self._respond_error(
                 request, endpoint, failure(endpoint.target, error)
             )
@@ -343,7 +345,9 @@ class REST:
             raise
         except Signal as signal:
             return _respond_signal(request, signal)
-        except Exception as raised:
+        except GreenletExit:
+            raise
+        except BaseException as raised:  # a tool may raise SystemExit, too
             if raised is not exception:
                 log.exception("%s: its error handler failed", endpoint.target.name)
             return self.problem(request, error)

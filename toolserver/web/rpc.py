@@ -287,15 +287,13 @@ class RPC:
     ) -> Response:
         try:
             answer = codec.encode(request, outcomes)
-        except ToolserverError as error:
-            log.warning("%s: result cannot be expressed: %s", codec.prefix, error)
-            failed = [
-                outcome
-                if outcome.error is not None
-                else Outcome(outcome.call, error=error)
-                for outcome in outcomes
-            ]
-            answer = codec.encode(request, failed)
+        except BaseException as error:  # reading a result runs a tool's own code
+            if all(outcome.error is not None for outcome in outcomes):
+                raise
+            for outcome in outcomes:
+                if outcome.error is None:
+                    outcome.fail(error)
+            answer = codec.encode(request, outcomes)
         if isinstance(answer, Response):
             return answer
         return Response(answer, content_type=codec.content_type)
