@@ -288,6 +288,14 @@ class Limits(_Section, frozen=True):
             ge=1,
         ),
     ] = 500
+    uploads_per_address: Annotated[
+        int,
+        _doc(
+            "Of these, from one address, and at most half of them; loopback and "
+            "trusted proxies are exempt (503).",
+            ge=1,
+        ),
+    ] = 100
     streams: Annotated[
         int,
         _doc(

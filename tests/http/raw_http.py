@@ -67,14 +67,17 @@ class Answer(NamedTuple):
 class Client:
     """A raw connection to a server."""
 
-    def __init__(self, server: HTTPServer, timeout: float = 5.0) -> None:
+    def __init__(
+        self, server: HTTPServer, timeout: float = 15.0, *, source: str = ""
+    ) -> None:
         address = server.address
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout)
             self.socket.connect(address)
         else:
-            self.socket = socket.create_connection(address, timeout)
+            bound = (source, 0) if source else None
+            self.socket = socket.create_connection(address, timeout, bound)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Client:

@@ -138,6 +138,39 @@ def test_bodies_that_arrive_leave_workers_to_others():
         assert ask(server, length_of(70_000) + b"x" * 70_000).body == b"70000"
 
 
+def test_bodies_of_one_address_leave_places_to_others():
+    def handler(request: Request) -> Response:
+        return Response(str(len(request.body)))
+
+    # A place of each: loopback addresses are not exempt here.
+    options = {"settings": {"max_workers": 16}, "exempt": lambda peer: False}
+    with serving(handler, **options) as server, contextlib.ExitStack() as stack:
+
+        def connect(source: str) -> Client:
+            return stack.enter_context(Client(server, source=source))
+
+        size = 100_000
+        first = [
+            connect("127.0.0.1").send(length_of(size) + b"x" * (size - 1))
+            for _ in range(4)
+        ]
+        wait_for(lambda: len(server.uploads) == 4)
+        refused = connect("127.0.0.1").send(length_of(size) + b"x" * size).answer()
+        assert refused.status == 503
+        assert refused.headers["retry-after"] == "1"
+        assert b"from your address" in refused.body
+        for number in range(4):
+            other = connect(f"127.0.0.{2 + number}")
+            other.send(length_of(size) + b"x" * (size - 1))
+            wait_for(lambda n=number: len(server.uploads) == 5 + n)
+        refused = connect("127.0.0.9").send(length_of(size) + b"x" * size).answer()
+        assert b"at once" in refused.body
+        assert first.pop().send(b"x").answer().body == b"100000"
+        wait_for(lambda: len(server.uploads) == 7)
+        again = connect("127.0.0.1").send(length_of(size) + b"x" * size)
+        assert again.answer().body == b"100000"
+
+
 def test_a_body_that_was_collected_first_is_bounded_too():
     def handler(request: Request) -> Response:
         return Response(str(len(request.body)))

@@ -198,8 +198,7 @@ class Intake(ClosingStream):
     def _begin_streamed(self, head: Head, decoder: Decoder, begin: bytes = b"") -> None:
         """Make the request of a head whose body the handler reads as it comes."""
         server = self._server
-        if len(server.uploads) >= server.most_uploads:
-            raise Refused(503, "too many bodies are arriving at once")
+        server.check_uploads(self.peer)
         self._begin(head, b"")
         exchange = self._exchange
         if exchange is None:

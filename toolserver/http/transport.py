@@ -28,6 +28,7 @@ from toolserver.http.intake import Intake
 from toolserver.http.listeners import open_listener, remove_unix_socket
 from toolserver.http.parser import HeadParser
 from toolserver.http.proxied import Proxied, ProxiedStream
+from toolserver.http.refused import Refused
 from toolserver.http.reply import ReplyHeads
 from toolserver.http.tally import Tally
 from toolserver.http.tls_connection import TLSConnection
@@ -74,7 +75,8 @@ class HTTPServer:
         on_failure: Answers, with bytes, where the handler failed or gave an answer
             that cannot be sent; by default a sentence does.
         tls: Gives the TLS context for a new connection; turns TLS on.
-        exempt: Which peer addresses may open any number of connections.
+        exempt: Which peer addresses may open any number of connections, and send any
+            number of bodies.
         proxies: Which peer addresses are proxies that begin each connection with a
             header of the PROXY protocol; others get no connection then.
 
@@ -113,6 +115,9 @@ class HTTPServer:
         self.requests = 0
         self.uploads: set[Intake] = set()
         self.most_uploads = min(limits.uploads, max(1, settings.max_workers // 2))
+        self._uploads_per_address = min(
+            limits.uploads_per_address, max(1, self.most_uploads // 2)
+        )
         self.stopping = False
         self.local: tuple[str, int] = ("", 0)
         self.clock = time.monotonic()
@@ -151,6 +156,26 @@ class HTTPServer:
     def uploads_are_many(self) -> bool:
         """Whether half of the uploads that there may be are running."""
         return 2 * len(self.uploads) >= self.most_uploads
+
+    def check_uploads(self, peer: str) -> None:
+        """Make sure that one more request may run while its body still arrives.
+
+        Args:
+            peer: Address of its client.
+
+        Raises:
+            Refused: There are as many as may be, of all clients or of this one.
+        """
+        count = len(self.uploads)
+        if count >= self.most_uploads:
+            raise Refused(503, "too many bodies are arriving at once")
+        most = self._uploads_per_address
+        if (
+            count >= most
+            and not self._exempt(peer)
+            and sum(upload.peer == peer for upload in self.uploads) >= most
+        ):
+            raise Refused(503, "too many bodies are arriving from your address")
 
     @property
     def free(self) -> int:
