@@ -101,6 +101,7 @@ class Server:
         home.create()
         home.settings_file.write_text(CONFIG.format(secret=SECRET))
         shutil.copytree(HERE / "tools", home.tools, dirs_exist_ok=True)
+        shutil.copytree(HERE / "wsgi", home.wsgi, dirs_exist_ok=True)
         (home.www / "page.html").write_bytes(PAGE)
         (home.www / "large.bin").write_bytes(LARGE)
         (home.config / "passwd").write_text(f"{NAME}:{hash_password(PASSWORD)}\n")

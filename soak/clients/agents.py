@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from soak.clients.base import PATIENCE, Client, Place, checked, events, expect
+from soak.record import Job
+from toolserver.errors import Overload
 
 __all__ = ["EarlyMCPClient", "MCPClient"]
 
@@ -21,7 +23,10 @@ class MCPClient(Client):
         self._session = self.session()
 
     def actions(self) -> Sequence[Callable[[], None]]:
-        return [self.greet, self.tools, self.echo, self.note_it, self.fail, self.steps]
+        return [
+            *(self.greet, self.tools, self.echo, self.note_it, self.fail),
+            *(self.steps, self.read, self.prompt),
+        ]
 
     def message(self, method: str, params: dict[str, Any]) -> Any:
         """What is sent: header fields and body."""
@@ -30,8 +35,9 @@ class MCPClient(Client):
             "io.modelcontextprotocol/clientCapabilities": {},
         }
         headers = {"MCP-Protocol-Version": self.version, "Mcp-Method": method}
-        if "name" in params:
-            headers["Mcp-Name"] = params["name"]
+        name = params.get("name", params.get("uri"))
+        if name:
+            headers["Mcp-Name"] = name
         return headers, params | {"_meta": meta}
 
     def post(self, method: str, params: dict[str, Any] | None = None) -> Any:
@@ -50,6 +56,8 @@ class MCPClient(Client):
         else:
             told = [answer.json()]
         expect(told[-1].get("id"), id_, f"id in {told[-1]}")
+        if told[-1].get("error", {}).get("code") == Overload.code:
+            raise Overload(told[-1]["error"]["message"])
         return told[-1]["result"], told[:-1]
 
     def call(self, name: str, /, **arguments: Any) -> Any:
@@ -96,6 +104,31 @@ class MCPClient(Client):
         expect(told == sorted(told) and len(told) > 0, True, f"progress {told}")
         expect({each["params"]["progressToken"] for each in news}, {token}, "token")
 
+    def read(self) -> None:
+        uri = f"soak://orders/{self.dice.randint(0, 1000)}"
+        found, _ = self.post("resources/read", {"uri": uri})
+        told = f"the order {uri.rpartition('/')[2]}"
+        expect([each["text"] for each in found["contents"]], [told], "read")
+        found, _ = self.post("resources/templates/list")
+        uris = [each["uriTemplate"] for each in found["resourceTemplates"]]
+        expect("soak://orders/{number}" in uris, True, "templates")
+
+    def prompt(self) -> None:
+        code = self.text()
+        asked = {"name": "soak.echo.review"}
+        arguments = {"language": "Greek", "code": code}
+        found, _ = self.post("prompts/get", asked | {"arguments": arguments})
+        told = [each["content"]["text"] for each in found["messages"]]
+        expect(told, [f"Review in Greek: {code}"], "prompt")
+        completed, _ = self.post(
+            "completion/complete",
+            {
+                "ref": asked | {"type": "ref/prompt"},
+                "argument": {"name": "language", "value": "ger"},
+            },
+        )
+        expect(completed["completion"]["values"], ["German"], "completion")
+
 
 class EarlyMCPClient(MCPClient):
     """An agent of a revision that begins with a handshake."""
@@ -121,3 +154,23 @@ class EarlyMCPClient(MCPClient):
             timeout=PATIENCE,
         )
         checked(answer, 202)
+
+    def actions(self) -> Sequence[Callable[[], None]]:
+        return [*super().actions(), self.task]
+
+    def task(self) -> None:
+        name = self.name()
+        asked = {
+            "name": "soak.ledger.work",
+            "arguments": {"name": name, "seconds": self.dice.choice((0.0, 0.2))},
+            "task": {"ttl": 600_000},
+        }
+        made, _ = self.post("tools/call", asked)
+        id_ = made["task"]["taskId"]
+        job = self.record.jobs[id_] = Job("tasks of agents", name)
+        found, _ = self.insist(lambda: self.post("tasks/result", {"taskId": id_}))
+        expect(found["structuredContent"], {"result": name}, "task")
+        job.is_done = True
+        found, _ = self.insist(lambda: self.post("tasks/get", {"taskId": id_}))
+        expect(found["status"], "completed", "task")
+        self.record.answers[job.client] += 1

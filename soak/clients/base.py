@@ -25,6 +25,8 @@ __all__ = ["Client", "Place", "Wrong", "expect"]
 
 #: Seconds for an answer; a machine that is busy needs long for some.
 PATIENCE = 30.0
+#: Seconds after which a job that has not ended counts as lost.
+LONGEST = 120.0
 #: Letters of names and texts, of all lengths in UTF-8, and what markup escapes.
 LETTERS = "abcdefgh ABCDEFGH 0123456789 <>&'\" äöüß €λ 中文 😀"
 
@@ -171,6 +173,23 @@ class Client:
         found = RemoteToolserver(self.place.url + "/", protocol, **options)
         self._opened.append(found)
         return found
+
+    def insist(self, ask: Callable[[], Any]) -> Any:
+        """Ask about a job until there is an answer.
+
+        Raises:
+            Wrong: There is none for so long that the job counts as lost.
+        """
+        deadline = time.monotonic() + LONGEST
+        while True:
+            try:
+                return ask()
+            except Exception as error:
+                if reason_of(error) is None:
+                    raise
+                if time.monotonic() > deadline:
+                    raise Wrong(f"a job has no end: {error}") from error
+            pause(0.2)
 
     def note(self, call: Callable[[str], Any]) -> None:
         """Make a call that may be made only once, and see that it was made."""

@@ -15,20 +15,15 @@ from soak.clients.base import (
     PATIENCE,
     Client,
     Place,
-    Wrong,
     checked,
     events,
     expect,
     pause,
-    reason_of,
 )
 from soak.record import Job
 from toolserver.errors import KeyInUse, OutcomeUnknown
 
 __all__ = ["JobClient", "KeyedClient", "SharedClient"]
-
-#: Seconds after which a job that has not ended counts as lost.
-LONGEST = 120.0
 
 
 class JobClient(Client):
@@ -61,8 +56,8 @@ class JobClient(Client):
         id_ = location.rpartition("/")[2]
         job = self.accept(id_, Job(self.label, name))
         follow = self.dice.choice((self._events, self._poll))
-        self._insist(lambda: follow(location))
-        found = self._insist(
+        self.insist(lambda: follow(location))
+        found = self.insist(
             lambda: self._session.get(
                 f"{self.place.url}{location}/result", timeout=PATIENCE
             )
@@ -97,24 +92,11 @@ class JobClient(Client):
 
     def _result(self, remote: Any, job: Job) -> None:
         self.accept(remote.id, job)
-        expect(self._insist(lambda: remote.result(PATIENCE)), job.name, "result")
+        expect(self.insist(lambda: remote.result(PATIENCE)), job.name, "result")
         job.is_done = True
         # Asked a second time it is the same.
-        expect(self._insist(lambda: remote.result(PATIENCE)), job.name, "result again")
+        expect(self.insist(lambda: remote.result(PATIENCE)), job.name, "result again")
         self.record.answers[job.client] += job.client != self.label
-
-    def _insist(self, ask: Callable[[], Any]) -> Any:
-        """Ask until there is an answer."""
-        deadline = time.monotonic() + LONGEST
-        while True:
-            try:
-                return ask()
-            except Exception as error:
-                if reason_of(error) is None:
-                    raise
-                if time.monotonic() > deadline:
-                    raise Wrong(f"a job has no end: {error}") from error
-            pause(0.2)
 
     def _poll(self, location: str) -> None:
         answer = self._session.get(

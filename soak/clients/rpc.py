@@ -122,19 +122,22 @@ class LiteralSOAPClient(Client):
         )
         client = zeep.Client(f"{place.url}/WSDL/soak/echo", transport=transport)
         ledger = zeep.Client(f"{place.url}/WSDL/soak/ledger", transport=transport)
-        self._echo, self._ledger = client.service, ledger.service
+        self._ledger = ledger.service
+        (name,) = client.wsdl.services
+        self._echoes = [client.bind(name, f"{name}Soap{port}Port") for port in (11, 12)]
 
     def actions(self) -> Sequence[Callable[[], None]]:
         return [self.echo, self.records, self.note_it, self.fault]
 
     def echo(self) -> None:
         text = self.text()
-        expect(self._echo.text(text), text, "echo")
+        for echo in self._echoes:
+            expect(echo.text(text), text, "echo")
 
     def records(self) -> None:
         order = self.order()
         sent = order | {"lines": {"item": order["lines"]}}
-        found = zeep.helpers.serialize_object(self._echo.order(sent), dict)
+        found = zeep.helpers.serialize_object(self._echoes[1].order(sent), dict)
         expect(found, sent, "order")
 
     def note_it(self) -> None:
@@ -142,7 +145,7 @@ class LiteralSOAPClient(Client):
 
     def fault(self) -> None:
         try:
-            self._echo.refuse(3)
+            self._echoes[0].refuse(3)
         except zeep.exceptions.Fault as fault:
             expect(fault.message, "number: got 3, expected another one", "fault")
         else:

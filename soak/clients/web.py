@@ -26,7 +26,7 @@ class RESTClient(Client):
         return [
             *(self.query, self.json, self.form, self.upload, self.stream),
             *(self.revalidate, self.once, self.note_it, self.fail, self.mistake),
-            *(self.wait, self.digest, self.child, self.as_xml),
+            *(self.wait, self.digest, self.child, self.as_xml, self.gateway),
         ]
 
     def query(self) -> None:
@@ -156,6 +156,16 @@ class RESTClient(Client):
         )
         told = checked(answer).text
         expect(f"<number>{order['number']}</number>" in told, True, told[:300])
+
+    def gateway(self) -> None:
+        body = self.dice.randbytes(self.dice.choice((0, 50, 100_000)))
+        # In chunks, as nobody knows the length of a stream.
+        pieces = iter([body[:10], body[10:]]) if len(body) > 10 else body
+        answer = self._session.post(
+            f"{self.place.url}/WSGI/plain/there", data=pieces, timeout=PATIENCE
+        )
+        expect(checked(answer).content, body, "gateway")
+        expect(answer.headers["X-Path"], "'/there'", "gateway")
 
 
 class PagesClient(Client):

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import gevent
 import greenlet
@@ -27,8 +27,10 @@ from toolserver import (
     idempotent,
     notify,
     progress,
+    prompt,
     read_only,
     register,
+    resource,
     rest,
     threaded,
     universe,
@@ -153,6 +155,16 @@ class Echo(StandardTool):
             progress(step / 5, f"step {step}")
             gevent.sleep(0.01)
         return count
+
+    @prompt
+    def review(self, language: Literal["German", "Greek"], code: str = "") -> str:
+        """Ask for a review."""
+        return f"Review in {language}: {code}"
+
+    @resource("soak://orders/{number}", media_type="text/plain")
+    def kept(self, number: str) -> str:
+        """Something to read."""
+        return f"the order {number}"
 
 
 @register("soak.ledger")

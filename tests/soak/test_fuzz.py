@@ -40,6 +40,7 @@ def place(tmp_path_factory):
         and found is not soaked.Shelf
     ]
     config = tomllib.loads(CONFIG.format(secret=SECRET))
+    config["wsgi"] = {"applications": ["plain=soak.wsgi.plain:application"]}
     with toolserver.testing.serve(
         *tools, home=made.home, config=config, contracts=False
     ) as server:
