@@ -18,7 +18,7 @@ from gevent.event import Event
 
 from soak.record import Failure, Record
 from toolserver.client import RemoteToolserver
-from toolserver.client.failures import TransportError
+from toolserver.client.failures import AnswerError
 from toolserver.errors import Overload
 
 __all__ = ["Client", "Place", "Wrong", "expect"]
@@ -66,10 +66,12 @@ def expect(got: Any, expected: Any, what: str = "") -> None:
 
 def reason_of(error: BaseException) -> str | None:
     """Why there was no answer; None where there was one, and so a wrong one."""
-    if isinstance(error, Overload):
+    # Each library has its own name for it.
+    statuses = (getattr(error, name, 0) for name in ("status", "status_code"))
+    if 503 in statuses:
         return "503"
-    if isinstance(error, TransportError) and getattr(error, "status", 0) == 503:
-        return "503"
+    if isinstance(error, AnswerError):
+        return None
     if isinstance(error, requests.Timeout | TimeoutError):
         return "time-out"
     if not isinstance(

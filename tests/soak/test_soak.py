@@ -14,7 +14,7 @@ from soak.run import Plan, soak
 from soak.sampling import Sample
 
 SHORT = Plan(
-    seconds=5.0,
+    seconds=4.0,
     workers=2,
     rate=40.0,
     clients=1,
