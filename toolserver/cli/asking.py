@@ -7,21 +7,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolserver.cli.group import NOT_RUNNING, Fail
-from toolserver.client import (
-    Protocol,
-    RemoteFault,
-    RemoteToolserver,
-    TransportError,
-)
-from toolserver.client.failures import one_line
 from toolserver.errors import ToolserverError
 from toolserver.home import Home
 from toolserver.pidfile import find_server
+
+if TYPE_CHECKING:
+    from toolserver.client import Protocol, RemoteToolserver
 
 __all__ = ["Asked", "account_of", "address_of", "asking", "server_options"]
 
@@ -135,6 +131,9 @@ def asking(
     Raises:
         Fail: It does not run, or what was asked of it has failed.
     """
+    # Help and completion need not wait for it.
+    from toolserver.client import RemoteToolserver, TransportError
+
     try:
         server = RemoteToolserver(
             address_of(asked),
@@ -192,6 +191,9 @@ def account_of(user: str | None) -> tuple[str, str] | None:
 
 def _told(error: ToolserverError) -> str:
     """What a server tells of a failure, on one line."""
+    from toolserver.client import RemoteFault
+    from toolserver.client.failures import one_line
+
     kind = type(error).__name__
     if isinstance(error, RemoteFault):
         kind = one_line(error.kind) or "error"

@@ -9,12 +9,15 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from toolserver import __version__
 from toolserver.errors import StartError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["COMMANDS", "NOT_RUNNING", "Fail", "main", "run", "tsctl"]
 
@@ -50,6 +53,7 @@ COMMANDS = {
     "debug": ("debug", "Open a prompt inside the running server."),
     "doctor": ("doctor", "Look for what is wrong with a home, and tell what to do."),
     "config": ("homes", "Show the settings in force and where they were set."),
+    "completion": ("completion", "Print what turns on completion in a shell."),
 }
 
 
@@ -81,6 +85,19 @@ class LazyGroup(click.Group):
         found: click.Command = getattr(module, cmd_name)
         return found
 
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """Complete a command without importing it, or an option of the group."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
@@ -93,9 +110,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the server is not running. "
-        'Completion in bash: eval "$(_TSCTL_COMPLETE=bash_source tsctl)", and '
-        "likewise with zsh_source and fish_source."
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the server is not running."
     ),
 )
 @click.option(

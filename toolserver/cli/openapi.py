@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from toolserver.cli.asking import Asked, asking, server_options
+from toolserver.cli.completing import complete_namespaces
 from toolserver.cli.group import Fail
 
 __all__ = ["openapi"]
 
 
 @click.command()
-@click.argument("namespace", required=False)
+@click.argument("namespace", required=False, shell_complete=complete_namespaces)
 @click.option(
     "--output",
     metavar="FILE",

@@ -11,14 +11,18 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from toolserver.cli.asking import Asked, asking, server_options
-from toolserver.client import PROTOCOLS, Protocol, RemoteMethod, RemoteToolserver
-from toolserver.client.jobs import When
+from toolserver.cli.completing import complete_methods, complete_namespaces
 from toolserver.media import Media
+
+if TYPE_CHECKING:
+    from toolserver.client import Protocol, RemoteMethod, RemoteToolserver
+    from toolserver.client.jobs import When
 
 __all__ = ["call", "tools"]
 
@@ -29,12 +33,37 @@ _SECRET = "TOOLSERVER_SECRET"  # noqa: S105 - the name of a variable
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class _ProtocolName(click.ParamType[str]):
+    """One of the client's protocols, which completion need not wait for."""
+
+    name = "name"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        return self._choice().convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return self._choice().get_metavar(param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return self._choice().shell_complete(ctx, param, incomplete)
+
+    @staticmethod
+    def _choice() -> click.Choice[str]:
+        from toolserver.client import PROTOCOLS
+
+        return click.Choice(PROTOCOLS, case_sensitive=False)
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("name")
+@click.argument("name", shell_complete=complete_methods)
 @click.argument("arguments", nargs=-1, metavar="[[NAME=]VALUE]...")
 @click.option(
     "--protocol",
-    type=click.Choice(PROTOCOLS, case_sensitive=False),
+    type=_ProtocolName(),
     help="RPC mechanism; JSONRPC by default.",
 )
 @click.option(
@@ -149,7 +178,7 @@ def call(
 
 
 @click.command()
-@click.argument("namespace", required=False)
+@click.argument("namespace", required=False, shell_complete=complete_namespaces)
 @_json
 @server_options
 def tools(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from toolserver.cli.asking import Asked, asking, server_options
+from toolserver.cli.completing import complete_namespaces
 from toolserver.cli.group import Fail
 from toolserver.client.stubs import module_name, write_stub
 
@@ -22,7 +23,7 @@ _OWN = frozenset(
 
 
 @click.command()
-@click.argument("namespace", required=False)
+@click.argument("namespace", required=False, shell_complete=complete_namespaces)
 @click.option(
     "--output",
     metavar="DIR",

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from toolserver.cli.asking import Asked, asking, server_options
+from toolserver.cli.completing import complete_namespaces
 from toolserver.cli.group import Fail
 
 __all__ = ["wsdl"]
 
 
 @click.command()
-@click.argument("namespace", default="")
+@click.argument("namespace", default="", shell_complete=complete_namespaces)
 @click.option(
     "--output",
     metavar="FILE",
