@@ -16,7 +16,7 @@ import gevent
 
 __all__ = ["log_unhandled"]
 
-log = logging.getLogger("toolserver")
+log = logging.getLogger("toolserver.serve")
 
 
 def log_unhandled() -> None:
