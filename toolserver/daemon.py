@@ -27,6 +27,7 @@ from toolserver.pidfile import State, find_server, is_same, make_state
 __all__ = [
     "Stopped",
     "check",
+    "check_room",
     "ending",
     "reload",
     "server_command",
@@ -42,6 +43,8 @@ _GRACE_S = 10.0
 #: Seconds that a server that is only starting gets to end.
 _START_GRACE_S = 3.0
 _STEP_S = 0.05
+#: Bytes that a server writes as it starts: its state, and the files of its stores.
+_ROOM = 256 * 1024
 
 
 def server_command(home: Home, arguments: Sequence[str]) -> list[str]:
@@ -82,6 +85,7 @@ def check(home: Home, arguments: Sequence[str] = ()) -> None:
     Raises:
         StartError: It would not; says why, in the words of the server.
     """
+    check_room(home)
     trial = subprocess.run(  # noqa: S603  # our own interpreter
         server_command(home, [*arguments, "--check"]),
         stdin=subprocess.DEVNULL,
@@ -98,6 +102,27 @@ def check(home: Home, arguments: Sequence[str] = ()) -> None:
             last = text.rpartition("\n")[2]
             raise StartError(f"cannot be loaded ({ending(trial.returncode)}): {last}")
         raise StartError(text.removeprefix("Error: "))
+
+
+def check_room(home: Home) -> None:
+    """See whether the disk has room for a server that starts.
+
+    Whoever ends one server to start another asks before: a full disk keeps none from
+    serving, but any from starting.
+
+    Args:
+        home: The home.
+
+    Raises:
+        StartError: It has none, or cannot be written to.
+    """
+    file = home.var / f"room.{os.getpid()}"
+    try:
+        file.write_bytes(bytes(_ROOM))
+    except OSError as error:
+        raise StartError(f"{home.var}: cannot be written: {error.strerror}") from error
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def start(home: Home, arguments: Sequence[str] = ()) -> State:
@@ -244,6 +269,7 @@ def reload(home: Home, *, timeout: float | None = None) -> State | None:
         return None
     if before.phase not in ("running", "reloading"):
         raise StartError(f"the server is {before.phase} (pid {before.pid})")
+    check_room(home)
     # What is being loaded already may be older than what is asked for.
     reloads = before.reloads + (2 if before.phase == "reloading" else 1)
     # A server at a terminal takes SIGHUP for the end of that.

@@ -41,8 +41,18 @@ def replace(file: Path, text: str, mode: int = 0o644) -> None:
         file: The file.
         text: What is to stand there.
         mode: The mode of a file that is new; others keep theirs.
+
+    Raises:
+        StartError: It cannot be written.
     """
     file = file.resolve()
+    try:
+        _replace(file, text, mode)
+    except OSError as error:
+        raise StartError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def _replace(file: Path, text: str, mode: int) -> None:
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with open(descriptor, "wb") as stream:

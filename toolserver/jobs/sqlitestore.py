@@ -9,6 +9,7 @@ each is done anew in a transaction of its own: what fails undoes nothing of the 
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from _queue import Empty, SimpleQueue  # the patched one would wait for the loop
 from collections import deque
@@ -23,6 +24,8 @@ from gevent.monkey import get_original
 from toolserver.errors import JobNotStored
 
 __all__ = ["SQLiteStore"]
+
+log = logging.getLogger("toolserver.jobs")
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
@@ -112,7 +115,7 @@ class SQLiteStore:
             JobNotStored: It could not be done, or could not be kept.
         """
         if self._watcher is None or self._closing is not None:
-            raise JobNotStored(f"{self._path}: is not open")
+            raise JobNotStored("the store is not open")
         task = _Task(operation, Waiter())
         if not self._asked:
             # The thread is told when all have asked whose turn it is.
@@ -121,7 +124,9 @@ class SQLiteStore:
         try:
             return _outcome(task)  # type: ignore[no-any-return]
         except sqlite3.Error as error:
-            raise JobNotStored(f"{self._path}: {error}") from error
+            # Where the file is is the operator's business alone.
+            log.error("%s: %s", self._path, error)
+            raise JobNotStored(f"the store cannot be used now: {error}") from error
 
     def run_later(self, operation: Operation) -> None:
         """Run an operation and wait for nothing; from any thread."""
