@@ -10,12 +10,12 @@ __all__ = ["DatabaseUnavailable", "RolledBack"]
 class DatabaseUnavailable(ApplicationError):
     """The database cannot be reached; ask again later."""
 
-    code = -32061
+    code = -32071
     status = 503
 
 
 class RolledBack(ApplicationError):
     """The work was undone, because a part of it failed although nobody said so."""
 
-    code = -32060
+    code = -32070
     status = 500
