@@ -47,6 +47,8 @@ _ACCEPTS, _ACCEPTS_SHARED = 64, 1
 _GIVES_WAY = 0.001
 #: Connections over the bound that are told so at a time; others are just closed.
 _REFUSED = 100
+#: The same for connections over the bound of one address.
+_REFUSED_PER_ADDRESS = 10
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPT_PAUSE = 0.2
 #: Seconds between two lines of the log about refused handshakes.
@@ -352,24 +354,30 @@ class HTTPServer:
 
     def _admit(self, sock: _socket.socket, peer: str, port: int) -> None:
         excess = len(self._connections) - self._most_connections
+        over = self._by_address.get(peer, 0) - self.limits.connections_per_address
+        is_over = over >= 0 and not self._exempt(peer)
+        if is_over and over >= _REFUSED_PER_ADDRESS:
+            # Who is told has a connection for some time, too: one address could take
+            # all that others may have.
+            sock.close()
+            return
         if self._tls is None:
             connection = Connection(self, sock, peer, port)
         else:
             connection = TLSConnection(self, sock, peer, port, self._tls())
-        count = self._enter(connection)
+        self._enter(connection)
         if excess >= 0:
             connection.refuse(503, "too many connections", retry_after=1)
-        elif count > self.limits.connections_per_address and not self._exempt(peer):
+        elif is_over:
             connection.refuse(503, "too many connections from your address")
 
-    def _enter(self, connection: Connection | ProxiedStream) -> int:
-        """Count a connection; how many there are of its address."""
+    def _enter(self, connection: Connection | ProxiedStream) -> None:
+        """Count a connection."""
         by_address = self._by_address
-        count = by_address[connection.peer] = by_address.get(connection.peer, 0) + 1
+        by_address[connection.peer] = by_address.get(connection.peer, 0) + 1
         self._connections.add(connection)
         if self._tally is not None:
             self._tally.tell(len(self._connections))
-        return count
 
     def take_over(
         self, stream: ProxiedStream, sock: _socket.socket, peer: str, port: int
