@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run test lint docs bench soak fuzz clean
+.PHONY: run test coverage lint docs bench soak fuzz clean
 
 ## Start the server with the examples on http://localhost:4334/
 run: $(INSTALLED)
@@ -15,6 +15,15 @@ test: $(INSTALLED)-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile \
 		--no-loadscope-reorder $(TESTS)
 
+## Run the tests and print which lines and branches they leave out
+coverage: $(INSTALLED)-dev
+	mkdir -p build/coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile \
+		--no-loadscope-reorder $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 ## Check style, types and the direction of imports
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff check .
@@ -22,9 +31,12 @@ lint: $(INSTALLED)-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-## Build the site of the documentation into build/docs/
+## Build the site of the documentation into build/docs/, and check it
 docs: $(INSTALLED)-dev
-	$(BIN)/python -m sphinx --quiet --fail-on-warning docs build/docs
+	rm -rf build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -E -d build/doctrees \
+		docs build/docs
+	$(BIN)/python -m pytest --quiet docs/checks
 
 ## Compare the speed with that of other servers
 bench: $(INSTALLED)

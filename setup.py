@@ -54,6 +54,7 @@ setup(
             "argon2-cffi>=25.1",
             "backports-zstd>=1.8; python_version < '3.14'",
             "brotli>=1.2",
+            "coverage>=7.17",
             "h11>=0.16",
             "bottle>=0.13",
             "django>=5.2",
