@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from tests.sample import Color, Compact, Line, Movie, Order, Point, Types
 from toolserver.conversion import convert
-from toolserver.describe.jsonschema import Schemas, type_schema
+from toolserver.describe.jsonschema import Schemas
 from toolserver.describe.scalars import json_value
 from toolserver.errors import InvalidParams
 from toolserver.toolspecs import describe_tool
@@ -84,11 +84,13 @@ class Corner(typing.NamedTuple):
 
 
 def accepted(hint):
-    return type_schema(Type(hint))
+    schemas = Schemas()
+    return schemas.complete(schemas.accepted(Type(hint)))
 
 
 def returned(hint):
-    return type_schema(Type(hint), returned=True)
+    schemas = Schemas()
+    return schemas.complete(schemas.returned(Type(hint)))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from toolserver.declarations import declared
-from toolserver.parity.running import check_method, judge_calls
+from toolserver.parity.mistakes import mistakes_of
+from toolserver.parity.running import asked_of, judge_calls
 from toolserver.parity.servers import open_doors, serve_home, settings_for_parity
 from toolserver.settings import Settings
 
@@ -19,11 +20,9 @@ class Opened:
         self.doors = doors
 
     def check(self, name, *, count, seed=1):
-        entry = self.worker.registry.entry(name.rpartition(".")[0])
-        target = self.worker.registry.target(name)
-        return check_method(
-            entry, target, self.inside, self.doors, count=count, seed=seed
-        )
+        asked = asked_of(self.worker.registry.target(name), count, seed)
+        asked += mistakes_of(self.worker.registry.target(name), asked)
+        return self.judge(name, asked)
 
     def judge(self, name, asked):
         entry = self.worker.registry.entry(name.rpartition(".")[0])

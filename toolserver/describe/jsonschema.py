@@ -40,7 +40,7 @@ from toolserver.describe.scalars import (
 from toolserver.methods import MethodSpec, Parameter
 from toolserver.types import Field, Kind, Type
 
-__all__ = ["Schemas", "type_schema"]
+__all__ = ["Schemas"]
 
 _STREAMS = (Iterator, Generator)
 
@@ -309,22 +309,6 @@ class Schemas:
         if way is Way.OUT:
             return {**schema, "description": told} if told else schema
         return _told(schema, field, told)
-
-
-def type_schema(type_: Type, *, returned: bool = False) -> Schema:
-    """The schema of a single type, complete with its definitions.
-
-    Args:
-        type_: The type.
-        returned: Whether it is that of a result instead of an argument.
-
-    Returns:
-        The schema.
-    """
-    schemas = Schemas()
-    return schemas.complete(
-        schemas.returned(type_) if returned else schemas.accepted(type_)
-    )
 
 
 def _told(schema: Schema, what: Parameter | Field, text: str) -> Schema:

@@ -35,7 +35,6 @@ __all__ = [
 #: Doors whose values are JSON, and those whose values are XML.
 JSON_DOORS = ("REST", "JSON-RPC", "MCP", "job")
 XML_DOORS = ("XML-RPC", "SOAP rpc/encoded", "SOAP document/literal")
-_SOAP = XML_DOORS[1:]
 
 #: XML 1.0, section 2.2: characters that no document can have.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -13,10 +13,9 @@ from toolserver.parity.calls import Asked, Told
 from toolserver.parity.differences import NAMES_ONLY, PLACES_ONLY, Difference
 from toolserver.parity.doors import Door, InsideDoor
 from toolserver.parity.judging import Judge
-from toolserver.parity.mistakes import mistakes_of
 from toolserver.parity.values import values_of
 
-__all__ = ["Fault", "MethodReport", "asked_of", "check_method", "judge_calls"]
+__all__ = ["Fault", "MethodReport", "asked_of", "judge_calls"]
 
 #: Values for what ``*args`` and ``**kwargs`` take, and names for the latter.
 _FURTHER = 30
@@ -59,36 +58,6 @@ class MethodReport:
     skipped: dict[str, str] = field(default_factory=dict)
     met: set[Difference] = field(default_factory=set)
     slow: int = 0
-
-
-def check_method(
-    entry: ToolEntry,
-    target: Target,
-    inside: InsideDoor,
-    doors: Sequence[Door],
-    *,
-    count: int,
-    seed: int,
-) -> MethodReport:
-    """Call a method with generated arguments.
-
-    Args:
-        entry: Its tool.
-        target: The method.
-        inside: The call path.
-        doors: The doors.
-        count: Calls for each door; fewer where there are not so many values.
-        seed: What the values come from.
-
-    Returns:
-        What became of them.
-
-    Raises:
-        NoValues: No value of a parameter could be made.
-    """
-    asked = asked_of(target, count, seed)
-    asked += mistakes_of(target, asked)
-    return judge_calls(entry, target, asked, inside, doors)
 
 
 def judge_calls(
