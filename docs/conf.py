@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_click",
+    "pythonreference",
     "settingsreference",
 ]
 # Requests over several lines are no shell, but are shown as one.
@@ -25,7 +26,7 @@ suppress_warnings = ["misc.highlighting_failure"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -43,6 +44,7 @@ smartquotes = False
 
 html_theme = "furo"
 html_title = "Toolserver"
+html_favicon = "images/icon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
