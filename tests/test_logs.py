@@ -272,6 +272,21 @@ def test_file_that_cannot_be_opened(tmp_path):
         LineWriter(tmp_path)
 
 
+def test_a_log_that_cannot_be_reopened_goes_on_in_the_old_file(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    report = LineWriter(tmp_path / "report.log")
+    writer = LineWriter(folder / "x.log", report_to=report)
+    folder.rename(tmp_path / "moved")
+    writer.reopen()
+    writer.write("kept\n")
+    writer.close()
+    report.close()
+    assert (tmp_path / "moved" / "x.log").read_text() == "kept\n"
+    told = (tmp_path / "report.log").read_text()
+    assert f"{folder}/x.log: cannot be written: No such file or directory" in told
+
+
 def test_full_disk_loses_lines_and_reports_them(tmp_path):
     full = os.open("/dev/full", os.O_WRONLY)
     report = LineWriter(tmp_path / "report.log")

@@ -142,8 +142,12 @@ class LineWriter:
         self._reopens = False
         try:
             descriptor = self._open()
-        except StartError:
+        except StartError as error:
             # Better into the old file than nowhere.
+            moment = time.strftime("%Y-%m-%d %H:%M:%S")
+            self._report_to.write(
+                f"{moment} WARNING toolserver.logs: {error}; the old file goes on\n"
+            )
             return
         os.close(self._descriptor)
         self._descriptor = descriptor

@@ -138,6 +138,18 @@ def test_a_full_memory_refuses_and_drops_nothing(memory, clock):
     assert not found.store("ann", "d", 1300)
 
 
+def test_a_clock_that_was_set_back_does_not_keep_a_memory_full(memory, clock, tmp_path):
+    found = memory(most=1)
+    assert found.store("ann", "a", 1100)
+    with pytest.raises(Overload):
+        found.store("ann", "b", 1100)
+    clock.now -= 3600
+    with sqlite3.connect(tmp_path / "nonces.db") as base:
+        base.execute("DELETE FROM nonces")
+    base.close()
+    assert found.store("ann", "b", 1100)
+
+
 def test_what_another_process_forgot_makes_room(memory, clock, tmp_path):
     found = memory(most=2)
     assert found.store("ann", "a", 1100)

@@ -126,6 +126,21 @@ def test_a_locked_file_stores_nothing_and_goes_on_later(path):
         assert engine.counts().states == {JobState.WAITING: 2}
 
 
+def test_a_file_that_was_removed_takes_nothing_that_would_be_lost(path):
+    away = path.with_name("away.db")
+    with opened(path) as engine:
+        assert put(engine, "before") == [True]
+        path.rename(away)
+        for _ in range(2):
+            with pytest.raises(JobNotStored, match="was removed or replaced"):
+                put(engine, "lost")
+            path.touch()
+        path.unlink()
+        away.rename(path)
+        assert put(engine, "after") == [True]
+        assert engine.counts().states == {JobState.WAITING: 2}
+
+
 def test_what_is_asked_of_a_closed_store_is_refused(path):
     with opened(path) as engine:
         put(engine, "a")

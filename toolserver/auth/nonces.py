@@ -172,7 +172,8 @@ class Nonces:
     def _is_full(self, keyid: str) -> bool:
         """Count again: another process may have deleted some."""
         now = self._clock()
-        if now - self._counted.get(keyid, 0.0) < _RECOUNT:
+        # A clock that was set back is no reason to count no more until it is there.
+        if 0 <= now - self._counted.get(keyid, 0.0) < _RECOUNT:
             return True
         self._counted[keyid] = now
         self._forget()

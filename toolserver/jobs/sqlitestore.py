@@ -10,6 +10,7 @@ each is done anew in a transaction of its own: what fails undoes nothing of the 
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from _queue import Empty, SimpleQueue  # the patched one would wait for the loop
 from collections import deque
@@ -79,6 +80,7 @@ class SQLiteStore:
         self._done: deque[_Task] = deque()
         self._watcher: Any = None
         self._closing: _Task | None = None
+        self._identity: tuple[int, int] | None = None
 
     def open(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
         """Open the file.
@@ -170,6 +172,7 @@ class SQLiteStore:
                 cached_statements=256,
             )
             first.value = first.operation(base)
+            self._identity = _identity(self._path)
             for statement in self._settings:
                 base.execute(statement)
         except BaseException as error:  # it is raised for who opens the file
@@ -204,6 +207,14 @@ class SQLiteStore:
         return found, False
 
     def _run_batch(self, base: sqlite3.Connection, tasks: list[_Task]) -> None:
+        if _identity(self._path) != self._identity:
+            # What is written now would end with this process, or be out of the sight
+            # of others that have opened the new file.
+            for task in tasks:
+                task.error = sqlite3.OperationalError(
+                    "the file was removed or replaced"
+                )
+            return
         if len(tasks) > 1 and self._run_together(base, tasks):
             return
         for task in tasks:
@@ -247,6 +258,15 @@ def _outcome(task: _Task) -> Any:
             # Its traceback holds this frame, which would hold it.
             task.error = None
     return task.value
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _roll_back(base: sqlite3.Connection) -> None:

@@ -33,6 +33,7 @@ from toolserver.pidfile import PidFile, State, has_orphans, write_state
 from toolserver.processes.activation import take_activated
 from toolserver.processes.common import ServerProcess, log
 from toolserver.processes.notification import Notifier
+from toolserver.processes.terminal import tell_terminal
 from toolserver.settings import ServerSettings
 from toolserver.switches import arguments
 
@@ -229,7 +230,7 @@ class MainProcess(ServerProcess):
         self._notifier.tell_ready(_serving(self._state))
         self.report(asdict(self._state))
         if not self.is_detached:
-            print(self._state.announcement(), flush=True)
+            tell_terminal(self._state.announcement())
 
     def tell(self, **facts: object) -> None:
         """Tell others that something about the server has changed.
