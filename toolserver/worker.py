@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import gevent
@@ -465,4 +466,6 @@ def _follow(certificates: Certificates) -> None:
     """Use new certificates as soon as they are there."""
     while True:
         gevent.sleep(_CERTIFICATE_INTERVAL)
-        certificates.refresh()
+        # Where no descriptor is left, the next look may find one.
+        with suppress(OSError):
+            certificates.refresh()

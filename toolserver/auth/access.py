@@ -192,15 +192,24 @@ class Access:
     def _keep_watching(self) -> None:
         while True:
             gevent.sleep(_INTERVAL)
-            accounts, groups = self._passwd.value, self._groups.value
-            self._refresh_signatures()
-            if self._issuer is not None:
-                self._issuer.keys.refresh()
-            changed = [file for file in self._files if file.refresh()]
-            if changed:
-                self._arrange()
-                _tell_changes("account", accounts, self._passwd.value)
-                _tell_changes("groups of", groups, self._groups.value)
+            try:
+                self._refresh()
+            except OSError as error:
+                # Such as no descriptor being left: another look may find one.
+                if str(error) != self._failure:
+                    log.error("cannot look for changes for now: %s", error)
+                self._failure = str(error)
+
+    def _refresh(self) -> None:
+        accounts, groups = self._passwd.value, self._groups.value
+        changed = [file for file in self._files if file.refresh()]
+        if changed:
+            self._arrange()
+            _tell_changes("account", accounts, self._passwd.value)
+            _tell_changes("groups of", groups, self._groups.value)
+        self._refresh_signatures()
+        if self._issuer is not None:
+            self._issuer.keys.refresh()
 
     def _arrange(self) -> None:
         # Without accounts, Basic credentials are the business of who serves them.

@@ -35,6 +35,7 @@ class WatchedFile(Generic[T]):
         self.path = path
         self._parse = parse
         self._seen: object = None
+        self._failure = ""
         self.value: T = parse("")
 
     def load(self) -> None:
@@ -55,12 +56,18 @@ class WatchedFile(Generic[T]):
         seen = self._identity()
         if seen == self._seen:
             return False
-        self._seen = seen
         try:
             self.value = self._read()
         except StartError as error:
-            log.error("%s; what was there before still holds", error)
+            if str(error) != self._failure:
+                log.error("%s; what was there before still holds", error)
+            self._failure = str(error)
+            if not isinstance(error.__cause__, OSError):
+                self._seen = seen
+            # Else the next look may find a descriptor for it, or the permission.
             return False
+        self._seen = seen
+        self._failure = ""
         log.info("%s: read again", self.path)
         return True
 
