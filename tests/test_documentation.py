@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -23,50 +18,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-@pytest.mark.skipif(
-    shutil.which("curl") is None and "CI" not in os.environ,
-    reason="curl is not installed",
-)
-def test_the_first_tool_of_the_readme(tmp_path):
-    port = str(free_port())
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(tmp_path),
-        "TOOLSERVER_SERVER__PORT": port,
-    }
-
-    def run(command):
-        done = subprocess.run(
-            ["bash", "-c", command.replace("4334", port)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            timeout=50,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    told = [b for b in blocks(ROOT / "README.md", "console") if "$ make" not in b]
-    assert len(told) == 3
-    try:
-        for block in told:
-            for step in re.split(r"^\$ ", block, flags=re.M)[1:]:
-                command, _, expected = _command_and_output(step)
-                if expected:
-                    pattern = re.escape(expected.strip()).replace("…", ".*")
-                    assert re.fullmatch(pattern, run(command).strip())
-                else:
-                    run(command)
-    finally:
-        run("tsctl --home ~/shop stop")
 
 
 def test_the_protocol_of_the_documentation_is_a_file_in_tools(tmp_path):
@@ -111,43 +62,6 @@ def test_the_protocol_of_the_documentation_is_a_file_in_tools(tmp_path):
         assert requests.get(f"{url}/MSGPACK", timeout=10).status_code == 405
     finally:
         daemon.stop(home)
-
-
-def test_the_press_of_the_documentation_prints_in_its_test(tmp_path):
-    press, test = [
-        block
-        for block in blocks(ROOT / "docs" / "jobs.md", "python")
-        if "Press" in block
-    ]
-    (tmp_path / "press.py").write_text(press)
-    (tmp_path / "test_press.py").write_text(test)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "toolserver.pytest_plugin"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=50,
-    )
-    assert done.returncode == 0, done.stdout
-
-
-def _command_and_output(step):
-    """Split what follows a prompt; a quote or a backslash goes on on the next line."""
-    lines = step.splitlines()
-    if lines[0].startswith("cat > "):
-        file = lines[0].removeprefix("cat > ")
-        text = "\n".join(lines[1:])
-        return f"cat > {file} <<'EOF'\n{text}\nEOF", "", ""
-    end = 1
-    while "\n".join(lines[:end]).count("'") % 2 or lines[end - 1].endswith("\\"):
-        end += 1
-    return "\n".join(lines[:end]), "", "\n".join(lines[end:])
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_snippets_are_python(page):
-    for block in blocks(page, "python"):
-        compile(block, str(page), "exec")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,0 +1,1 @@
+"""All that the documentation shows is tried as it stands there."""
