@@ -140,6 +140,10 @@ class Hostile(StandardTool):
     def leaks_greenlets(self) -> None:
         self.waiting = [gevent.spawn(gevent.sleep, 3600) for _ in range(10_000)]
 
+    def loops(self) -> None:
+        while not os.path.exists(os.environ["JOURNAL"] + ".end"):
+            pass
+
     def on_stop(self) -> None:
         raise SystemExit(0)
 
@@ -323,3 +327,23 @@ def test_a_tool_that_fails_at_the_start_is_told_with_its_line(tmp_path):
         assert words in done.stderr
         assert re.search(r"broken\.py:\d+", done.stderr), done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_call_that_loops_holds_up_its_own_worker_alone(tmp_path):
+    with server(tmp_path / "home", workers=2, tools=TOOLS) as found:
+        end = found.home / "journal.end"
+        url = f"{found.url}/hostile/loops"
+        looping = gevent.spawn(requests.post, url, timeout=60)
+        try:
+            wait_for(lambda: "the loop is held up" in found.log)
+            told = re.search(r"held up for at least .* by (.*)", found.log)[1]
+            assert told.startswith("hostile.loops, request ")
+            assert re.search(r'tools/demo\.py", line \d+, in loops', found.log)
+            # Each on a connection of its own; none is left to the one that loops.
+            pids = {found.call("hostile.pid") for _ in range(20)}
+            assert len(pids) == 1
+            assert pids < set(found.workers)
+        finally:
+            end.touch()
+        assert looping.get(timeout=60).status_code == 204
+        wait_for(lambda: "the loop was held up" in found.log)
