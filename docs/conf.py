@@ -17,9 +17,11 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_click",
+    "modulesreference",
     "pythonreference",
     "settingsreference",
 ]
+highlight_language = "text"
 # Requests over several lines are no shell, but are shown as one.
 suppress_warnings = ["misc.highlighting_failure"]
 

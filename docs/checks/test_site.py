@@ -145,6 +145,13 @@ def test_each_command_is_in_the_reference(site):
                     assert f"cmdoption-tsctl-{name}-{option.strip('-')}" in ids
 
 
+def test_each_module_is_listed(site):
+    package = SITE.parents[1] / "toolserver"
+    for file in package.rglob("[!_]*.py"):
+        name = ".".join(file.relative_to(package).with_suffix("").parts)
+        assert f"module-{name}" in site["reference/modules.html"].ids
+
+
 @pytest.mark.skipif(
     CHROMIUM is None and "CI" not in os.environ, reason="Chromium is not installed"
 )

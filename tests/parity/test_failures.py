@@ -117,7 +117,7 @@ class Gone(ObsoleteTool):
 
 
 #: Each way to fail: the call, the class, the number, and the status over REST.
-#: They are those of the table of errors in docs/design.md.
+#: They are those of the reference of errors.
 TABLE = [
     ("parity.failing.contract", (0,), "RequireBroken", -32022, 422),
     ("parity.failing.contract", (1,), "EnsureBroken", -32023, 500),
