@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 
 import gevent
 import pytest
 from gevent.event import Event
 
-from toolserver import StandardTool, context
+import toolserver.testing
+from toolserver import StandardTool, context, register
 from toolserver.errors import StartError
 from toolserver.lifecycle import Lifecycle
 from toolserver.registry import Registry
 
 
 class Told(StandardTool):
+    error = ValueError("no")
+
     def __init__(self, told, fails=""):
         self.told = told
         self.fails = fails
@@ -22,7 +26,7 @@ class Told(StandardTool):
     def tell(self, stage):
         self.told.append(f"{self.namespace} {stage}")
         if stage == self.fails:
-            raise ValueError("no")
+            raise self.error
 
     def on_setup(self):
         self.tell("setup")
@@ -99,6 +103,44 @@ def test_a_stop_that_fails_does_not_keep_others_from_stopping(tmp_path, caplog):
     life.stop()
     assert "a stop" in told
     assert "b: on_stop failed: ValueError: no" in caplog.text
+
+
+class Unfit(StandardTool):
+    def __init__(self):
+        raise SystemExit(0)
+
+
+class Unready(StandardTool):
+    def on_start(self):
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("cls", "told"),
+    [
+        (Unfit, "Unfit cannot be made: SystemExit: 0"),
+        (Unready, "tests.exiting: on_start failed: SystemExit: 0"),
+    ],
+)
+def test_a_tool_that_exits_at_the_start_is_told_with_its_line(cls, told):
+    register(cls, "tests.exiting")
+    with pytest.raises(StartError) as caught, toolserver.testing.serve(cls):
+        pass
+    _, line = inspect.getsourcelines(cls)
+    assert told in str(caught.value)
+    assert str(caught.value).endswith(f"({__file__}:{line + 2})")
+
+
+def test_a_hook_that_exits_keeps_no_other_from_running(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(Told, "error", SystemExit(0))
+    told = []
+    life = lifecycle(told, tmp_path, b="stop")
+    life.start()
+    del told[:]
+    life.stop()
+    life.close()
+    assert [each for each in told if each.startswith("a ")][-1] == "a close"
+    assert "b: on_stop failed: SystemExit: 0" in caplog.text
 
 
 def test_who_waits_to_set_up_holds_up_nobody(tmp_path):
