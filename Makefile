@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run test coverage lint docs bench soak fuzz clean
+.PHONY: run test coverage lint docs links bench soak fuzz clean
 
 ## Start the server with the examples on http://localhost:4334/
 run: $(INSTALLED)
@@ -37,6 +37,10 @@ docs: $(INSTALLED)-dev
 	$(BIN)/python -m sphinx --quiet --fail-on-warning -E -d build/doctrees \
 		docs build/docs
 	$(BIN)/python -m pytest --quiet docs/checks
+
+## Ask the network whether the documentation's links to other sites lead somewhere
+links: $(INSTALLED)-dev
+	$(BIN)/python -m tests.documentation.links
 
 ## Compare the speed with that of other servers
 bench: $(INSTALLED)

@@ -44,7 +44,7 @@ REGISTERED = [
 ]
 #: What is no code.
 TEXT = {"", "text"}
-#: Blocks of Sphinx, which tests/test_site.py builds.
+#: Blocks of Sphinx, which the test of the site builds.
 DIRECTIVE = re.compile(r"\{[\w-]+\}")
 FILE = re.compile(r"# (?P<path>(?:~/)?[\w./-]+\.\w+)\n")
 #: Commands that need a server of their own process.
