@@ -65,6 +65,13 @@ def figures(
             for each in verdict.growths
         ],
         "faults": verdict.faults,
+        "samples": [
+            (
+                *(round(each.time, 1), each.pid, each.rss_bytes),
+                *(each.descriptors, each.threads),
+            )
+            for each in samples
+        ],
     }
 
 
