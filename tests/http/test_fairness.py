@@ -138,7 +138,7 @@ def test_bodies_that_arrive_leave_workers_to_others():
         assert ask(server, length_of(70_000) + b"x" * 70_000).body == b"70000"
 
 
-def test_bodies_of_one_address_leave_places_to_others():
+def test_one_address_leaves_places_for_uploads():
     def handler(request: Request) -> Response:
         return Response(str(len(request.body)))
 

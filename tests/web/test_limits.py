@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
+from tests import test_eventstreams, test_forms, test_resultcache, test_throttles
+from tests.http import test_fairness, test_transport
 from tests.http.raw_http import Answer, Client
 from toolserver import StandardTool, register
 from toolserver.client import AnswerError
 from toolserver.errors import ToolserverError
 from toolserver.protocols.pickles import KNOWN, write_pickle
-from toolserver.settings import Limits
+from toolserver.settings import Limits, Settings
 from toolserver.testing import serve
 
 LIMITS = Limits(
@@ -491,3 +495,74 @@ def test_a_pickle_at_the_edge_and_past_it(server):
     with pytest.raises(ToolserverError, match="more than 12000 bytes") as caught:
         remote.call("limits.take", "x" * (edge + 1))
     assert caught.value.code == -32700
+
+
+# --- the page about them
+
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
+#: Numbers of the settings that bound nothing of a client's.
+NO_LIMITS = {
+    *("server.port", "server.workers", "server.loop_block_warn"),
+    *("auth.jwt_leeway", "static.max_age", "ops.drain", "jobs.lease_timeout"),
+}
+
+
+def shown(value: Any) -> set[str]:
+    """How the page may show the default of a setting."""
+    if not value:
+        return {"none"}
+    if isinstance(value, float):
+        return {f"{value:,.0f} s"}
+    sizes = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+    found = {f"{value:,}", f"{value:,} s"}
+    return found | {
+        f"{value // n} {unit}" for unit, n in sizes.items() if not value % n
+    }
+
+
+def test_the_page_tells_each_limit_and_its_default():
+    row = re.compile(r"^\| [^|]+ \| `([a-z_.]+)` \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
+    told = dict(row.findall(PAGE.read_text()))
+    defaults = {
+        f"{section}.{name}": value
+        for section, values in msgspec.structs.asdict(Settings()).items()
+        if isinstance(values, msgspec.Struct)
+        for name, value in msgspec.structs.asdict(values).items()
+        if section == "limits" or type(value) in (int, float)
+    }
+    assert told.keys() == defaults.keys() - NO_LIMITS
+    for name, text in told.items():
+        assert text in shown(defaults[name]), name
+
+
+#: Limits that are not of one message: the tests of their edges.
+ELSEWHERE = {
+    "header_time": test_transport.test_a_late_head_is_told_so,
+    "body_idle": test_transport.test_a_body_that_stalls_is_refused,
+    "body_rate": test_transport.test_a_body_that_trickles_is_refused,
+    "uploads": test_fairness.test_bodies_that_arrive_leave_workers_to_others,
+    "uploads_per_address": test_fairness.test_one_address_leaves_places_for_uploads,
+    "streams": test_eventstreams.test_who_waits_is_bounded,
+    "write_idle": test_transport.test_a_client_that_takes_nothing_is_cut,
+    "write_rate": test_fairness.test_a_reader_below_the_rate_is_cut,
+    "keep_alive_idle": test_transport.test_an_idle_connection_is_closed_in_time,
+    "keep_alive_requests": test_transport.test_requests_per_connection_are_bounded,
+    "connections": test_transport.test_connections_are_bounded,
+    "connections_per_address": test_transport.test_connections_per_address_are_bounded,
+    "pipelined": test_transport.test_reading_ahead_is_bounded,
+    "buffered_answer": test_transport.test_an_endless_answer_waits_for_its_reader,
+    "upload_memory": test_forms.test_large_files_go_to_disk,
+    "calls_per_client": test_throttles.test_settings_bound_clients_and_addresses,
+    "calls_per_address": test_throttles.test_settings_bound_clients_and_addresses,
+    "calls": test_throttles.test_settings_bound_tools_and_methods_and_go_before_marks,
+    "concurrency": test_throttles.test_no_more_run_at_once_than_was_said,
+    "callers": test_throttles.test_no_more_callers_are_remembered_than_was_said,
+    "cached_results": test_resultcache.test_the_least_recently_used_goes_first,
+    "cached_size": test_resultcache.test_what_is_kept_is_bounded,
+}
+
+
+def test_each_limit_has_a_test_of_its_edge():
+    here = {each.values[0] for each in CASES} | CHUNKED.keys()
+    assert here | ELSEWHERE.keys() == set(Limits.__struct_fields__)
+    assert not here & ELSEWHERE.keys()

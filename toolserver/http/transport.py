@@ -369,7 +369,8 @@ class HTTPServer:
         if excess >= 0:
             connection.refuse(503, "too many connections", retry_after=1)
         elif is_over:
-            connection.refuse(503, "too many connections from your address")
+            message = "too many connections from your address"
+            connection.refuse(503, message, retry_after=1)
 
     def _enter(self, connection: Connection | ProxiedStream) -> None:
         """Count a connection."""
