@@ -167,6 +167,21 @@ def test_settings_that_cannot_be_used_are_told(folder, settings, message):
         pass
 
 
+def test_files_that_cannot_be_used_are_told(folder):
+    command = "openssl pkey -aes128 -passout pass:x -in key.pem -out locked.pem"
+    subprocess.run(command.split(), cwd=folder.path, check=True)
+    with (
+        pytest.raises(StartError, match="encrypted"),
+        folder.serve(tls_key="locked.pem"),
+    ):
+        pass
+    with (
+        pytest.raises(StartError, match="no certificates"),
+        folder.serve(tls_client_auth="required", tls_client_ca="key.pem"),
+    ):
+        pass
+
+
 def test_certificates_of_callers_need_somebody_to_ask_for_them(folder):
     with (
         pytest.raises(StartError, match="tls_client_auth has to ask"),

@@ -1,5 +1,7 @@
 import logging
+import socket
 import ssl
+import struct
 
 import gevent
 import pytest
@@ -188,4 +190,15 @@ def test_a_client_that_is_gone_is_forgotten(server):
     with connect(server) as client:
         client.send(ONE[:9])
         wait_for(lambda: server.connections == before + 1)
+    wait_for(lambda: server.connections == before)
+
+
+def test_a_client_that_resets_is_forgotten(server):
+    before = server.connections
+    with connect(server) as client:
+        client.send(ONE[:9])
+        wait_for(lambda: server.connections == before + 1)
+        client.socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
     wait_for(lambda: server.connections == before)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -177,3 +178,30 @@ def test_a_client_that_vanishes_under_tls(server_context, client_context):
         client.read(100)
         client.close()
         wait_for(lambda: server.connections == server.busy == 0)
+
+
+def test_a_request_that_comes_with_the_end_is_answered(server_context, client_context):
+    engine_in, engine_out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    engine = client_context.wrap_bio(engine_in, engine_out, server_hostname="localhost")
+    got = b""
+    with (
+        serving(tls=lambda: server_context) as server,
+        socket.create_connection(server.address, 20) as plain,
+    ):
+        while not engine.version() or engine_out.pending:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                engine.do_handshake()
+            plain.sendall(engine_out.read())
+            if not engine.version():
+                engine_in.write(plain.recv(65536))
+        # The request and the end of the session in one piece; the socket stays open.
+        engine.write(GET)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            engine.unwrap()
+        plain.sendall(engine_out.read())
+        while b"\r\n\r\n/" not in got:
+            engine_in.write(plain.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                got += engine.read(65536)
+        wait_for(lambda: server.connections == 0)
+    assert got.startswith(b"HTTP/1.1 200")

@@ -270,9 +270,10 @@ def test_an_iterable_with_a_declared_length():
 
 
 def test_a_declared_length_that_bytes_contradict_is_a_failure(caplog):
-    answer = Response(b"abc", headers={"Content-Length": "5"})
-    with serving(lambda request: answer) as server:
-        assert ask(server, GET).status == 500
+    for data in (b"abc", b""):
+        answer = Response(data, headers={"Content-Length": "5"})
+        with serving(lambda request, answer=answer: answer) as server:
+            assert ask(server, GET).status == 500
     assert "content-length" in caplog.text
 
 
@@ -441,6 +442,35 @@ def test_a_log_of_replies():
     assert [entry[:3] for entry in seen[:2]] == [("/", 200, 1), ("/it", 200, 5)]
     assert seen[2][:2] == ("/error", 500)
     assert all(0 <= entry[3] < 5 for entry in seen)
+
+
+def test_a_log_of_replies_that_fails_harms_nobody(caplog):
+    def on_reply(request: Request, status: int, size: int, seconds: float) -> None:
+        raise ValueError("the log is full")
+
+    with serving(on_reply=on_reply) as server, Client(server) as client:
+        for _ in range(2):
+            assert client.send(GET).answer().body == b"/"
+    wait_for(lambda: caplog.text.count("ValueError: the log is full") == 2)
+
+
+def test_a_failure_that_cannot_be_told_in_full_is_told_plainly(caplog):
+    def failing(request: Request) -> Response:
+        raise ValueError(request.path)
+
+    with serving(failing, on_failure=failing) as server, Client(server) as client:
+        for _ in range(2):
+            answer = client.send(GET).answer()
+            assert (answer.status, answer.body) == (500, b"internal error\n")
+    assert "nor can the failure be told" in caplog.text
+
+
+@pytest.mark.parametrize("reason", ["a\r\nX-A: b", "\x00"])
+def test_a_reason_that_could_split_the_answer_is_a_failure(reason, caplog):
+    kind = type("Odd", (Response,), {"reason": reason})
+    with serving(lambda request: kind("x")) as server:
+        assert ask(server, GET).status == 500
+    assert "reason: contains a control character" in caplog.text
 
 
 # --- request bodies
@@ -672,6 +702,42 @@ def test_malformed_chunks_amid_a_body_are_refused():
         assert client.is_closed()
 
 
+def test_a_body_that_turns_out_malformed_amid_the_answer_cuts_it():
+    def handler(request: Request) -> Response:
+        assert request.writer is not None
+        request.writer.start(200, [])
+        request.writer.write(request.stream.read(3))
+        return Response(request.stream.read())
+
+    with serving(handler) as server, Client(server) as client:
+        client.send(chunked(b"abc")[:-5])
+        assert client.head()[0] == 200
+        chunks = client.chunks()
+        assert next(chunks) == b"abc"
+        client.send(b"zz\r\n")
+        with pytest.raises((AssertionError, ConnectionResetError, ValueError)):
+            # No last chunk may follow.
+            next(chunks)
+
+
+def test_two_greenlets_do_not_read_a_body_at_once():
+    caught: list[BaseException | None] = []
+
+    def handler(request: Request) -> Response:
+        first = gevent.spawn(request.stream.read)
+        gevent.sleep(0)
+        second = gevent.spawn(request.stream.read)
+        second.join()
+        caught.append(second.exception)
+        return Response(first.get())
+
+    with serving(handler) as server, Client(server) as client:
+        client.send(chunked(b"abc")[:-5])
+        wait_for(lambda: caught)
+        assert client.send(b"0\r\n\r\n").answer().body == b"abc"
+    assert "two greenlets" in str(caught[0])
+
+
 def test_reading_after_the_request_is_an_error_and_steals_nothing():
     kept: list[Request] = []
 
@@ -742,6 +808,48 @@ def test_the_head_by_hand_is_sent_at_once():
         assert client.send(GET).head()[0] == 200
         go.set()
         assert list(client.chunks()) == []
+
+
+def test_the_parts_of_an_answer_come_in_order():
+    def handler(request: Request) -> Response:
+        writer = request.writer
+        assert writer is not None
+        with pytest.raises(RuntimeError, match="start comes before write"):
+            writer.write(b"x")
+        writer.start(200, [("Content-Length", "1")])
+        with pytest.raises(RuntimeError, match="already started"):
+            writer.start(200, [])
+        writer.write(b"y")
+        raise AlreadyDone
+
+    with serving(handler) as server:
+        assert ask(server, GET).body == b"y"
+
+
+def test_who_asks_late_learns_of_the_hanging_up_too():
+    told: list[str] = []
+    ended = Event()
+
+    def handler(request: Request) -> Response:
+        writer = request.writer
+        assert writer is not None
+        gone = Event()
+        writer.on_hangup(gone.set)
+        assert gone.wait(20)
+        told.append("first")
+        gone.clear()
+        writer.on_hangup(gone.set)
+        assert gone.wait(20)
+        told.append("second")
+        ended.set()
+        return Response("nobody reads this")
+
+    with serving(handler) as server:
+        with Client(server) as client:
+            client.send(GET)
+            wait_for(lambda: server.busy)
+        assert ended.wait(20)
+    assert told == ["first", "second"]
 
 
 def test_already_done_without_an_answer_is_a_failure():
@@ -1401,6 +1509,7 @@ def test_a_unix_socket(tmp_path):
     path = str(tmp_path / "socket")
     with serving(settings={"unix_socket": path}) as server:
         assert server.address == path
+        assert server.url == f"http+unix://{path}"
         seen = ask(server, GET)
         assert seen.body == b"/"
         with pytest.raises(StartError, match="taken"):
@@ -1425,6 +1534,29 @@ def test_a_unix_socket_does_not_replace_a_file(tmp_path):
     with pytest.raises(StartError, match="no socket"):
         HTTPServer(echo, settings=settings, limits=Limits()).listen()
     assert path.read_text() == "precious"
+
+
+def test_a_unix_socket_of_another_kind_is_left_alone(tmp_path):
+    path = str(tmp_path / "socket")
+    settings = ServerSettings(unix_socket=path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(path)
+        with pytest.raises(StartError, match="cannot use"):
+            HTTPServer(echo, settings=settings, limits=Limits()).listen()
+    assert os.path.exists(path)
+
+
+def test_a_unix_socket_that_was_replaced_or_removed_is_not_ours(tmp_path):
+    path = tmp_path / "socket"
+    with serving(settings={"unix_socket": str(path)}):
+        # An inode that is free could be taken again at once.
+        path.rename(tmp_path / "ours")
+        path.write_text("another's")
+    assert path.read_text() == "another's"
+    path.unlink()
+    with serving(settings={"unix_socket": str(path)}):
+        path.unlink()
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

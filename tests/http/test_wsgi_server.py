@@ -287,6 +287,48 @@ def test_write_sends_at_once():
         assert client.read(3) == b"def"
 
 
+def test_what_is_returned_follows_what_was_written():
+    def app(environ, start_response):
+        write = start_response("200 OK", [("Content-Length", "6")])
+        write(b"ab")
+        yield b"cd"
+        yield b"ef"
+
+    def late(environ, start_response):
+        return app(environ, start_response)
+
+    with serving(WSGIHandler(late)) as server, Client(server) as client:
+        assert client.send(GET).answer().body == b"abcdef"
+
+
+def test_a_pipe_is_no_real_file():
+    reading, writing = os.pipe()
+    os.write(writing, b"abc")
+    os.close(writing)
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](open(reading, "rb"))
+
+    with serving(WSGIHandler(app)) as server:
+        assert ask(server, GET).body == b"abc"
+
+
+def test_a_file_need_not_have_a_close():
+    pieces = [b"", b"abc"]
+
+    class Few:
+        def read(self, size):
+            return pieces.pop()
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](Few())
+
+    with serving(WSGIHandler(app)) as server:
+        assert ask(server, GET).body == b"abc"
+
+
 def test_real_files_go_by_the_kernel_and_others_by_blocks(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(os.urandom(300_000))
