@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import json
@@ -42,6 +43,7 @@ REGISTERED = [
     protocols.registered,
     gateway.registered,
 ]
+SHELLS = {"console", "sh", "bash", "shell"}
 #: What is no code.
 TEXT = {"", "text"}
 #: Blocks of Sphinx, which the test of the site builds.
@@ -110,23 +112,32 @@ class Page:
         gc.collect()
         self._stack.close()
 
+    @functools.cached_property
+    def starts_its_own(self):
+        """Whether the page starts a server, and so has one of its own."""
+        return any(
+            STARTS.search(each.text)
+            for each in filter(is_tried, blocks(ROOT / self.name))
+            if each.language in SHELLS
+        )
+
+    @functools.cached_property
+    def port(self):
+        """The port of the server that the page speaks of as 4334."""
+        if not self.starts_its_own:
+            return self.server.worker.http.local[1]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            return listener.getsockname()[1]
+
     @property
     def shell(self):
         """A shell of somebody who reads the page."""
         if self._shell is None:
-            starts = any(
-                STARTS.search(each.text)
-                for each in blocks(ROOT / self.name)
-                if each.language in ("console", "sh") and not reason(each)
-            )
-            if starts:
-                with socket.create_server(("127.0.0.1", 0)) as listener:
-                    port = listener.getsockname()[1]
-                self._shell = Shell(self.folder, port, None)
+            if self.starts_its_own:
+                self._shell = Shell(self.folder, self.port, None)
                 self._stack.callback(stop_all, self.folder)
             else:
-                port = self.server.worker.http.local[1]
-                self._shell = Shell(self.folder, port, self.server.url())
+                self._shell = Shell(self.folder, self.port, self.server.url())
             home = Home(self.folder / ".toolserver")
             home.create()
             home.settings_file.write_text(samplefile.render())
@@ -138,10 +149,7 @@ class Page:
         if wrote := FILE.match(block.text):
             self.write(wrote["path"], block)
             return
-        text = block.text
-        if "4334" in text:
-            text = text.replace("4334", str(self.server.worker.http.local[1]))
-        text = shorter(text)
+        text = shorter(block.text.replace("4334", str(self.port)))
         before = [list(each) for each in REGISTERED]
         code = compile("\n" * block.line + text, block.page, "exec")
         context = Context(services=self.server.worker.services)
@@ -177,8 +185,11 @@ class Page:
         self.shell.check(shorter(block.text))
 
     def run_sh(self, block):
-        for status, printed in self.shell.run([block.text]):
+        text = shorter(block.text.replace("4334", str(self.port)))
+        for status, printed in self.shell.run([text]):
             assert status == 0, printed
+
+    run_bash = run_shell = run_sh
 
     def run_toml(self, block):
         if wrote := FILE.match(block.text):
