@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,7 @@ def fill(piece: bytes, size: int = SIZE) -> bytes:
     return piece * ((size - 1000) // len(piece))
 
 
+@lru_cache
 def numbered(piece: bytes, count: int) -> bytes:
     return b"".join(piece % number for number in range(count))
 
@@ -229,9 +231,8 @@ LAUGHS = (
 EMOJI = "\N{GRINNING FACE}".encode()
 
 
-def messages() -> dict[str, bytes]:
-    """Requests with a body that comes at once, by what they try."""
-    found = {
+def json_messages() -> dict[str, bytes]:
+    return {
         "JSON: nested without end": jsonrpc(b"take", fill(b"[")),
         "JSON: five million values": jsonrpc(b"take", b"[" + fill(b"0,") + b"0]"),
         "JSON: 90,000 names": jsonrpc(
@@ -242,6 +243,11 @@ def messages() -> dict[str, bytes]:
         "JSON: one emoji and ten million letters": jsonrpc(
             b"text", b'"' + EMOJI + fill(b"x") + b'"'
         ),
+    }
+
+
+def form_messages() -> dict[str, bytes]:
+    return {
         "REST: five million values": post(
             "/hostile/take", JSON, b'{"value":[' + fill(b"0,") + b"0]}"
         ),
@@ -263,29 +269,41 @@ def messages() -> dict[str, bytes]:
         "multipart: a head without end": post(
             "/hostile/take", MULTIPART, b"--b\r\nX: " + fill(b"x")
         ),
+    }
+
+
+def xmlrpc_messages() -> dict[str, bytes]:
+    return {
         "XML-RPC: base64 of ten megabytes": xmlrpc(
             b"data", b"<base64>" + fill(b"QUFB") + b"</base64>"
         ),
         "XML-RPC: an integer of ten million digits": xmlrpc(
             b"number", b"<int>" + fill(b"9") + b"</int>"
         ),
+        **xml_messages("XML-RPC", xmlrpc),
     }
-    for name, make in (("XML-RPC", xmlrpc), ("SOAP", soap)):
-        attributes = numbered(b' a%d=""', 800_000)
-        found |= {
-            f"{name}: nested without end": make(b"take", fill(b"<a>")),
-            f"{name}: two million elements": make(b"take", fill(b"<a/>")),
-            f"{name}: 99,000 names": make(b"take", numbered(b"<n%080d/>", 99_000)),
-            f"{name}: 800,000 attributes": make(b"take", b"<a%b/>" % attributes),
-            f"{name}: a billion laughs": make(b"take", b"&a40;", LAUGHS),
-            f"{name}: one emoji and ten million letters": make(
-                b"text", EMOJI + fill(b"x")
-            ),
-        }
-    return found
 
 
-def test_no_request_takes_much_memory(server):
+def soap_messages() -> dict[str, bytes]:
+    return xml_messages("SOAP", soap)
+
+
+def xml_messages(name: str, make: Callable[..., bytes]) -> dict[str, bytes]:
+    attributes = numbered(b' a%d=""', 800_000)
+    return {
+        f"{name}: nested without end": make(b"take", fill(b"<a>")),
+        f"{name}: two million elements": make(b"take", fill(b"<a/>")),
+        f"{name}: 99,000 names": make(b"take", numbered(b"<n%080d/>", 99_000)),
+        f"{name}: 800,000 attributes": make(b"take", b"<a%b/>" % attributes),
+        f"{name}: a billion laughs": make(b"take", b"&a40;", LAUGHS),
+        f"{name}: one emoji and ten million letters": make(b"text", EMOJI + fill(b"x")),
+    }
+
+
+@pytest.mark.parametrize(
+    "messages", [json_messages, form_messages, xmlrpc_messages, soap_messages]
+)
+def test_no_request_takes_much_memory(server, messages):
     for name, request in messages().items():
         before = server.begin()
         answer = server.ask(request)
