@@ -4,12 +4,17 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.postgresql import PostgreSQL, Unavailable
+from tests.tracing import trace_native_threads
+
+if threading.gettrace() is not None:
+    trace_native_threads()
 
 # The examples are imported as the server imports them: from their folder. Under another
 # name each would register its tools a second time.

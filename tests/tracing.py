@@ -1,0 +1,31 @@
+"""Lets native threads be measured, which coverage would not see.
+
+It is told of threads that `threading` starts. What the server runs beside its loop is
+started by the function of the interpreter, which knows nothing of tracing.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from gevent import monkey
+
+__all__ = ["trace_native_threads"]
+
+
+def trace_native_threads() -> None:
+    """Have the threads that are started from now on traced as all others are.
+
+    Modules keep the interpreter's function as they are imported: this comes before.
+    """
+    start: Any = monkey.get_original("_thread", "start_new_thread")
+    monkey.saved["_thread"]["start_new_thread"] = lambda function, *arguments: start(
+        _traced, (function, *arguments)
+    )
+
+
+def _traced(function: Any, args: Any, kwargs: Any = None) -> None:
+    sys.settrace(threading.gettrace())
+    function(*args, **(kwargs or {}))
