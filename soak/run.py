@@ -46,6 +46,7 @@ class Plan:
         rate: Actions of good clients per second, about; each is a request or a few.
         clients: Good clients of each kind.
         hostile: Hostile clients.
+        mutated: Whose requests these change, by their labels; all if it is empty.
         storm: The part of the time in which processes are killed. In the rest they
             live long enough to be judged by what they hold.
         chaos_pause: Seconds between two disturbances, on average.
@@ -59,6 +60,7 @@ class Plan:
     rate: float = 60.0
     clients: int = 2
     hostile: int = 3
+    mutated: tuple[str, ...] = ()
     storm: float = 0.5
     chaos_pause: float = 15.0
     most_disturbances: int = 10_000
@@ -140,7 +142,7 @@ class _Soak:
         seed = plan.seed
         count = plan.clients * len(CLIENTS)
         place = Place(server.url, server.keys, self.record, count / plan.rate, stopping)
-        seeds = recorded(server.port, place)
+        seeds = recorded(server.port, place, plan.mutated)
         self._say(f"{len(seeds)} requests of real clients recorded; {server.url}")
         begin = self.sampler.begin = time.monotonic()
         clients = [

@@ -19,6 +19,7 @@ SHORT = Plan(
     rate=40.0,
     clients=1,
     hostile=1,
+    mutated=("REST", "JSON-RPC", "XML-RPC"),
     chaos_pause=0.5,
     most_disturbances=1,
     is_judging_growth=False,
