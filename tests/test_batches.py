@@ -99,6 +99,19 @@ def test_others_get_a_turn_between_calls(server, path):
     assert sum(gap > 0.004 for gap in gaps) >= 30
 
 
+@pytest.mark.parametrize("prefix", ["", "two words", "-x", "a/b"])
+def test_a_protocol_is_offered_under_a_word(prefix):
+    codec = type("Odd", (JSONRPC,), {"prefix": prefix})(Limits())
+    with pytest.raises(TypeError, match="expected a word"):
+        base.register_protocol(codec)
+    assert codec not in base.registered
+
+
+def test_a_protocol_has_to_be_one():
+    with pytest.raises(TypeError, match="expected an object with prefix"):
+        base.register_protocol(object())
+
+
 def test_protocols_of_others_are_bounded_too():
     class Hundreds(JSONRPC):
         prefix = "HUNDREDS"

@@ -279,6 +279,12 @@ def test_notifications_are_taken(server):
         ({"Mcp-Method": "tools/call"}, ENVELOPE, -32020),
         ({"MCP-Protocol-Version": "2025-11-25"}, ENVELOPE, -32020),
         ({}, {}, -32602),
+        ({}, None, -32602),
+        (
+            {},
+            {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": "all"},
+            -32602,
+        ),
         (
             {"MCP-Protocol-Version": "2031-01-01"},
             {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": "2031-01-01"},
@@ -308,6 +314,45 @@ def test_what_is_no_message_is_refused(server, body):
     )
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] in (-32700, -32600)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({"id": 1.5, "method": "ping"}, -32600),
+        ({"id": None, "method": "ping"}, -32600),
+        ({"id": 1, "method": "ping", "params": []}, -32602),
+        ({"id": 1, "method": "tools/call", "params": {"name": 7}}, -32602),
+        (
+            {
+                "id": 1,
+                "method": "tools/call",
+                "params": {"name": "shop.orders.greet", "arguments": ["Ann"]},
+            },
+            -32602,
+        ),
+    ],
+)
+def test_what_is_no_request_is_refused(server, message, code):
+    sent = {"jsonrpc": "2.0", **message}
+    answer = requests.post(server.url("/mcp"), json=sent, timeout=10)
+    assert answer.json()["error"]["code"] == code
+
+
+def test_answers_to_what_nobody_asked_are_dropped(server):
+    for kind in ("result", "error"):
+        message = {"jsonrpc": "2.0", "id": 1, kind: {}}
+        answer = requests.post(server.url("/mcp"), json=message, timeout=10)
+        assert (answer.status_code, answer.content) == (202, b"")
+
+
+@pytest.mark.parametrize(
+    "name", ["shop.orders.other", "=?base64?!?=", "=?base64?/w==?="]
+)
+def test_the_name_in_the_header_is_the_one_in_the_body(ask, name):
+    params = {"name": "shop.orders.greet", "arguments": {"name": "Ann"}}
+    options = {"version": STATELESS, "headers": {"Mcp-Name": name}, "status": 400}
+    assert ask("tools/call", params, **options)["code"] == -32020
 
 
 def test_pages_of_strangers_may_not_call(server):

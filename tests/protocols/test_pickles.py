@@ -172,7 +172,9 @@ BOMBS = [
     Gadget(collections.deque, range(10**12)),
     Gadget(bytes, 10**12),
     Gadget(bytearray, 10**12),
+    Gadget(bytes, [1], "utf-7"),
     Gadget(Fraction, "1e999999999"),
+    Gadget(Fraction, "1e999999999", 1),
     Gadget(dict, range(10**12)),
 ]
 
@@ -200,6 +202,12 @@ def test_nothing_is_walked_to():
         assert list(pickletools.genops(data))
         with pytest.raises(ParseError, match="not among"):
             read_pickle(zlib.compress(data), KNOWN, SIZE)
+
+
+@pytest.mark.parametrize("data", [b"Pelsewhere\n.", b"\x80\x04K\x01Q."])
+def test_nothing_is_referred_to(data):
+    with pytest.raises(ParseError, match="elsewhere"):
+        read_pickle(zlib.compress(data), KNOWN, SIZE)
 
 
 def test_sizes_are_bounded():

@@ -575,6 +575,19 @@ class TestEnvelopes:
         else:
             assert decode(body).name == "shop.echo.none"
 
+    @pytest.mark.parametrize(
+        ("method", "sent"),
+        [
+            ("str_", '<value xsi:type="xsd:base64Binary">/w==</value>'),
+            ("bytes_", '<value xsi:type="xsd:hexBinary">6x</value>'),
+            ("bytes_", '<value xsi:nil="true"/>'),
+            ("bytes_", "<value><item>x</item></value>"),
+        ],
+    )
+    def test_octets_that_are_none_or_no_text_are_refused(self, method, sent):
+        with pytest.raises(InvalidParams, match="value"):
+            read(method, sent)
+
     def test_encodings(self):
         sent = operation("str_", "<value>gr\u00fc\u00dfe</value>")
         for encoding in ("utf-8", "utf-8-sig", "utf-16", "latin-1"):
@@ -835,6 +848,12 @@ class TestFaults:
         (named,) = root[0]
         prefix, _, name = named.get("qname").partition(":")
         assert (named.nsmap[prefix], name) == ("urn:a?b&c=d", "Sec")
+
+    def test_a_header_of_no_namespace_that_is_not_understood(self):
+        header = '<s:Header><Sec s:mustUnderstand="1"/></s:Header>'
+        response = self.refused(envelope(operation("none"), "1.2", header))
+        (named,) = etree.fromstring(response.body)[0]
+        assert named.get("qname") == "Sec"
 
 
 PASSING = target_namespace("passing")

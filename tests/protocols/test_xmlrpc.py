@@ -686,7 +686,11 @@ class TestBothWays:
             "<methodResponse><params/></methodResponse>",
             "<methodResponse><params><param><value/></param><param><value/></param>"
             "</params></methodResponse>",
+            "<methodResponse><other/></methodResponse>",
+            "<methodResponse><params><param><value><array><data><item/></data></array>"
+            "</value></param></params></methodResponse>",
             "<methodResponse><fault/></methodResponse>",
+            "<methodResponse><fault><other/></fault></methodResponse>",
             "<methodResponse><fault><value>x</value></fault></methodResponse>",
             "<methodResponse><fault><value><struct/></value></fault></methodResponse>",
             call_with(""),
