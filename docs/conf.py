@@ -38,8 +38,8 @@ add_module_names = False
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-# A single backquote in a docstring stands around a name.
-default_role = "code"
+# A single backquote in a docstring stands around a name: a link where it is known.
+default_role = "py:obj"
 
 # Quotes and dashes of commands stay what they are.
 smartquotes = False
@@ -51,5 +51,5 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
-pygments_style = "tango"
-pygments_dark_style = "native"
+pygments_style = "github-light-high-contrast"
+pygments_dark_style = "github-dark"

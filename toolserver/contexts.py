@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
+    "CurrentContext",
     "Var",
     "bind",
     "bind_lastingly",
@@ -202,7 +203,7 @@ class bind:  # noqa: N801, RUF100  # reads as a verb: `with bind(context):`
 bind_lastingly = _bound.set
 
 
-class _CurrentContext:
+class CurrentContext:
     """Reads the context of the running call; outside of one everything is empty."""
 
     __slots__ = ()
@@ -274,7 +275,7 @@ class _CurrentContext:
 
 
 #: The context of the running call, for tools.
-context = _CurrentContext()
+context = CurrentContext()
 
 
 class Var(Generic[T]):

@@ -1,5 +1,7 @@
 """For authors of tools: run them in a test as a real server would.
 
+A test may look like this::
+
     with toolserver.testing.serve(Greeting) as server:
         assert server.call("greeting.greet", "Ann") == "Hello Ann!"
         assert server.http.get("/greeting/greet?name=Ann").text == "Hello Ann!"

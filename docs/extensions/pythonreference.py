@@ -20,8 +20,8 @@ from toolserver.errors import ToolserverError
 
 #: Codes that JSON-RPC and XML-RPC share; they come first, in this order.
 SHARED_CODES = (-32700, -32600, -32601, -32602, -32603, -32500)
-#: What all classes are derived from tells nothing.
-_PLAIN_BASES = re.compile(r"Bases: (object|Protocol|Generic\[\w+\])")
+#: These bases tell users nothing: what all classes are, and what is not public.
+_PLAIN_BASES = re.compile(r"Bases: (object|Protocol|Struct|Generic\[\w+\]|_\w+)")
 
 
 class PublicNames(SphinxDirective):

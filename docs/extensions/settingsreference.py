@@ -39,9 +39,12 @@ class SettingsDirective(SphinxDirective):
         term += nodes.literal("", f"{field.name} = {_toml(field.default)}")
         meaning = nodes.paragraph("", meta.description)
         facts = nodes.paragraph("", "")
-        kind = expected(field.type)
+        kind, matches, pattern = expected(field.type).partition(" that matches ")
         variable = f"TOOLSERVER_{section}__{field.name}".upper()
-        facts += nodes.Text(f"{kind[:1].upper()}{kind[1:]}. Variable ")
+        facts += nodes.Text(f"{kind[:1].upper()}{kind[1:]}{matches}")
+        if pattern:
+            facts += nodes.literal("", pattern)
+        facts += nodes.Text(". Variable ")
         facts += nodes.literal("", variable)
         facts += nodes.Text(".")
         return nodes.definition_list_item(

@@ -157,7 +157,7 @@ class _Root(HTMLElement):
 
 
 class HTML:
-    """The elements of HTML as attributes: ``html.p``, ``html.h1``, ``html.del_``.
+    """Has the elements of HTML as attributes, ``html.p``, ``html.h1``, ``html.del_``.
 
     Custom elements have underscores for hyphens, ``html.my_widget``, or are looked up
     by their names: ``html["my-widget"]``. Names that HTML does not have are refused.
