@@ -22,12 +22,23 @@ import threading
 import gevent
 import greenlet
 
-from toolserver import StandardTool, register
+from toolserver import StandardTool, register, register_wsgi
 
 
 class Grave:
     def __del__(self):
         raise RuntimeError("not in peace")
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"one"
+    raise {"/exit": SystemExit, "/interrupt": KeyboardInterrupt}[environ["PATH_INFO"]](
+        "from an application"
+    )
+
+
+register_wsgi("hostile", application)
 
 
 @register("hostile")
@@ -195,6 +206,14 @@ def test_what_nobody_catches_is_logged(running, method, words):
     assert " ERROR " in record
     if method not in ("greenlet_exits", "callback_exits", "job_exits"):
         assert 'tools/demo.py", line ' in record
+
+
+@pytest.mark.parametrize("kind", ["exit", "interrupt"])
+def test_an_application_that_fails_breaks_its_own_answer_off(running, kind):
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        requests.get(f"{running.url}/WSGI/hostile/{kind}", timeout=20)
+    name = {"exit": "SystemExit", "interrupt": "KeyboardInterrupt"}[kind]
+    wait_for(lambda: f"{name}: from an application" in running.log)
 
 
 def test_a_call_that_kills_the_others_ends_these_alone(running):

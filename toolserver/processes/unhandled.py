@@ -23,16 +23,22 @@ def log_unhandled() -> None:
     """Log what ends greenlets and threads, and what comes of finalizers."""
     hub = gevent.get_hub()
     hub.print_exception = _of_greenlet  # type: ignore[assignment, method-assign]  # gevent has no other way
-    # Signals are handled in the loop and raise nothing: whatever raises these here is
-    # a tool's own greenlet.
+    # Signals are handled in the loop and raise nothing: whatever raises `SystemExit` or
+    # `KeyboardInterrupt` is a tool's own, and nobody has asked to end the server.
     hub.SYSTEM_ERROR = ()
     hub.NOT_ERROR = (gevent.GreenletExit,)
+    hub.handle_system_error = _of_loop  # type: ignore[assignment, method-assign]  # as above
     threading.excepthook = _of_thread
     sys.unraisablehook = _of_finalizer
 
 
 def _of_greenlet(context: object, kind: Any, value: Any, trace: Any) -> None:
     log.error("unhandled in %s", _shown(context), exc_info=(kind, value, trace))
+
+
+def _of_loop(kind: Any, value: Any, trace: Any = None) -> None:
+    found = trace or getattr(value, "__traceback__", None)
+    log.error("would have ended the process", exc_info=(kind, value, found))
 
 
 def _of_thread(unhandled: Any) -> None:
