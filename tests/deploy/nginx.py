@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 import socket
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 import gevent
 import trustme
 
-__all__ = ["PROGRAM", "Nginx"]
+__all__ = ["PROGRAM", "STREAM", "Nginx"]
 
 #: Debian has it where only root looks for programs.
 PROGRAM = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+#: Where Debian's nginx has the module that forwards TCP.
+STREAM = glob.glob("/usr/lib/nginx/modules/ngx_stream_module.so")
 _EXAMPLE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 _MAIN = """
 daemon off;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 import socket
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from tests.deploy.nginx import PROGRAM as NGINX
+from tests.deploy.nginx import STREAM
 from tests.http.raw_http import GET, Client, wait_for
 from toolserver import StandardTool, context, read_only, register
 from toolserver.declarations import declared
@@ -22,8 +22,6 @@ from toolserver.settings import ServerSettings, Settings
 from toolserver.testing import serve
 from toolserver.worker import Worker
 
-#: Where Debian's nginx has the module.
-STREAM = glob.glob("/usr/lib/nginx/modules/ngx_stream_module.so")
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 #: Of the loopback network, so that there are clients of several addresses.
 ANN, EVE = "127.0.0.8", "127.0.0.9"
