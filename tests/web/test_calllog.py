@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from toolserver import StandardTool, register
+from toolserver.errors import ApplicationError
 from toolserver.testing import serve
 
 SECRET = "hunter2"
@@ -16,6 +17,16 @@ SECRET = "hunter2"
 class Account:
     name: str
     password: str
+
+
+class Torn(list):
+    def __iter__(self):
+        raise SystemExit(3)
+
+
+class Silent(ApplicationError):
+    def __repr__(self):
+        raise SystemExit(4)
 
 
 @register("acct")
@@ -37,6 +48,23 @@ class Accounts(StandardTool):
 
     def number(self, password: int) -> int:
         return password
+
+    def rows(self):
+        return (number for number in range(3))
+
+    def tables(self):
+        return {"kept": [iter([1, 2])]}
+
+    def circle(self):
+        circle: list = []
+        circle += [circle, circle]
+        return circle
+
+    def torn(self):
+        return Torn([1])
+
+    def silent(self):
+        raise Silent
 
     def fail(self, name: str) -> None:
         raise ValueError(f"the password {SECRET} is wrong")
@@ -108,3 +136,19 @@ def test_a_failure_whose_message_may_tell_it_is_named_only(proxy, caplog):
         proxy.acct.fail("ann")
     (logged,) = [e.getMessage() for e in caplog.records if " -> " in e.getMessage()]
     assert logged == "acct.fail('ann') -> ToolFault(***)"
+
+
+def test_logging_changes_no_answer(proxy, caplog):
+    assert proxy.acct.rows() == [0, 1, 2]
+    assert "acct.rows() -> <generator>" in caplog.text
+    assert proxy.acct.tables() == {"kept": [[1, 2]]}
+    assert "acct.tables() -> <dict>" in caplog.text
+    with pytest.raises(xmlrpc.client.Fault, match="nested deeper"):
+        proxy.acct.circle()
+    with pytest.raises(xmlrpc.client.Fault, match="SystemExit: 3"):
+        proxy.acct.torn()
+    assert "acct.torn() -> <Torn>" in caplog.text
+    with pytest.raises(xmlrpc.client.Fault) as caught:
+        proxy.acct.silent()
+    assert caught.value.faultCode == -32500
+    assert "acct.silent() -> Silent(***)" in caplog.text

@@ -13,8 +13,7 @@ from typing import Any
 
 from toolserver.calls import Call, Outcome
 from toolserver.entries import Target
-from toolserver.errors import ToolserverError
-from toolserver.plain import to_plain
+from toolserver.plain import MAX_DEPTH, to_plain
 
 __all__ = ["log_call"]
 
@@ -57,9 +56,12 @@ def _arguments(call: Call, target: Target | None) -> Iterator[str]:
 
 def _result(call: Call, outcome: Outcome) -> str:
     if outcome.error is not None:
+        try:
+            text = repr(outcome.error)
+        except BaseException:  # its class may be a tool's own
+            text = ""
         # What a message says of an argument may have its value.
-        text = repr(outcome.error)
-        is_plain = not _SECRET.search(text)
+        is_plain = text and not _SECRET.search(text)
         return text if is_plain else f"{type(outcome.error).__name__}({_MASK})"
     if call.name.startswith(_OF_CALLS):
         return _MASK
@@ -70,11 +72,28 @@ def _shown(name: str, value: Any) -> str:
     """A value of a name as it is logged."""
     if _SECRET.search(name):
         return _MASK
-    try:
-        return repr(_masked(to_plain(value)))
-    except ToolserverError:
-        # Not what can be sent, such as a stream.
-        return f"<{type(value).__name__}>"
+    if not _holds_iterator(value):
+        try:
+            return repr(_masked(to_plain(value)))
+        except BaseException:  # not what can be sent; its class may be a tool's own
+            return f"<{type(value).__name__}>"
+    # Nothing would be left of it to be sent.
+    return f"<{type(value).__name__}>"
+
+
+def _holds_iterator(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether reading a value may use some of it up."""
+    parts: Iterator[Any]
+    # As the built-in classes do it: a tool's own might do anything.
+    if isinstance(value, dict):
+        parts = iter(dict.values(value))
+    elif isinstance(value, list):
+        parts = list.__iter__(value)
+    elif isinstance(value, tuple):
+        parts = tuple.__iter__(value)
+    else:
+        return isinstance(value, Iterator)
+    return depth == 0 or any(_holds_iterator(part, depth - 1) for part in parts)
 
 
 def _masked(value: Any) -> Any:
