@@ -19,6 +19,7 @@ from toolserver import (
     StandardTool,
     context,
     idempotent,
+    limit,
     read_only,
     register,
     require,
@@ -108,6 +109,11 @@ class Shop(StandardTool):
 
     def size(self, data: bytes) -> int:
         return len(data)
+
+    @limit(max_body=1_000_000)
+    def story(self, text: str) -> int:
+        self.orders.append("story")
+        return len(text)
 
     @rest("PUT")
     def item(self, request) -> str:
@@ -556,9 +562,25 @@ def test_answers_with_keys_are_the_same_for_all_codings(server):
     assert "Content-Encoding" not in again.headers
 
 
-def test_a_body_too_large_to_be_compared_is_refused(server):
+def test_a_large_body_is_compared_too(server, shop):
+    # It is so large that the call begins while it is arriving.
+    for _ in range(2):
+        answer = post(server, "/keyed/shop/story", json={"text": "x" * 90_000})
+        assert answer.json() == 90_000
+    answer = post(server, "/keyed/shop/story", json={"text": "x" * 89_999 + "y"})
+    assert answer.status_code == 422
+    assert shop.orders == ["story"]
+
+
+def test_a_body_too_large_to_be_compared_is_refused(server, shop):
     answer = post(server, "/keyed/shop/size", data=b"x" * 200_000)
     assert answer.status_code == 413
+    answer = post(server, "/keyed/shop/story", json={"text": "x" * 200_000})
+    assert answer.status_code == 413
+    assert "with an idempotency key" in answer.json()["detail"]
+    answer = post(server, "/keyed/shop/story", None, json={"text": "x" * 200_000})
+    assert answer.json() == 200_000
+    assert shop.orders == ["story"]
 
 
 def test_a_call_that_ends_with_the_server_was_broken_off(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import gzip
 import io
@@ -162,6 +163,16 @@ class Results(StandardTool):
 
     def odd_values(self) -> list:
         return [math.inf, -math.inf, math.nan, Decimal("1E+3"), "a\rb"]
+
+    def all_kinds(self) -> dict:
+        return {
+            "none": None,
+            "yes": True,
+            "octets": b"\xff",
+            "day": dt.date(2026, 2, 3),
+            "clock": dt.time(4, 5),
+            "two words": [1],
+        }
 
     def control(self) -> list:
         return ["\x00"]
@@ -352,6 +363,11 @@ def test_xml_keeps_what_it_can_express(get):
     text = get("odd_values", "application/xml").text
     items = ["INF", "-INF", "NaN", "1000", "a&#13;b"]
     assert "".join(f"<item>{item}</item>" for item in items) in text
+    assert get("all_kinds", "application/xml").text.endswith(
+        '<result><none nil="true"/><yes>true</yes><octets>/w==</octets>'
+        "<day>2026-02-03</day><clock>04:05:00</clock>"
+        '<item key="two words"><item>1</item></item></result>'
+    )
     answer = get("control", "application/xml")
     assert answer.status_code == 500
     assert "cannot be sent as XML" in answer.json()["detail"]
