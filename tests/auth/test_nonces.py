@@ -173,3 +173,17 @@ def test_what_has_ended_is_forgotten_by_and_by(memory, clock, tmp_path):
         rows = base.execute("SELECT count(*), min(until) FROM nonces").fetchone()
     base.close()
     assert rows == (500, 1500)
+
+
+def test_a_process_may_open_it_twice_and_others_leave_it_alone(memory, tmp_path):
+    first, second = memory(), memory()
+    assert first.store("ann", "a", 2000)
+    # Whoever believes to be the last one to close it removes what is beside the file.
+    others = "import sqlite3, sys; base = sqlite3.connect(sys.argv[1]); "
+    others += "base.execute('SELECT * FROM memory').fetchall(); base.close()"
+    path = tmp_path / "nonces.db"
+    subprocess.run([sys.executable, "-c", others, str(path)], check=True, timeout=50)
+    assert path.with_name("nonces.db-wal").exists()
+    assert second.store("ann", "b", 2000)
+    assert memory().knows("ann", "b")
+    assert first.knows("ann", "b")

@@ -9,6 +9,7 @@ are refused.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -83,8 +84,12 @@ class Nonces:
             raise StartError(f"{path}: cannot be used: {error}") from error
 
     def _open(self, path: Path, since: int) -> None:
-        # The file tells who calls.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # The file tells who calls. One that is there is left alone: closing it would
+        # let go of all locks that this process has on it, by another `Nonces`, too
+        # (POSIX, fcntl), and other processes would remove its log as that of nobody.
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            os.close(os.open(path, flags, 0o600))
         self._base = base = sqlite3.connect(
             path, timeout=_PATIENCE, isolation_level=None
         )
