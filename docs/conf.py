@@ -50,6 +50,12 @@ html_favicon = "images/icon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
-html_theme_options = {"navigation_with_keys": True}
+html_static_path = ["style"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "navigation_with_keys": True,
+    "light_css_variables": {"color-code-background": "#f6f8fa"},
+    "dark_css_variables": {"color-code-background": "#1b1f26"},
+}
 pygments_style = "github-light-high-contrast"
 pygments_dark_style = "github-dark"
