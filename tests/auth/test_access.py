@@ -399,6 +399,7 @@ def test_without_files_nothing_is_judged(serve):
             {"Forwarded": "for=198.51.100.1;host=evil.test, for=192.0.2.7"},
             ["192.0.2.7", "http", "SERVER"],
         ),
+        ({"Forwarded": 'for="192.0.2.7:4711"'}, ["192.0.2.7", "http", "SERVER"]),
         ({"Forwarded": "for=_hidden;proto=https"}, ["127.0.0.1", "https", "SERVER"]),
         ({"X-Forwarded-Proto": "https"}, ["127.0.0.1", "https", "SERVER"]),
     ],

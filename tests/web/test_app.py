@@ -10,7 +10,7 @@ import pytest
 
 import toolserver.testing
 from tests.http.raw_http import Client, wait_for
-from toolserver import DirectResponse, Response, StandardTool, register, rest
+from toolserver import DirectResponse, Response, StandardTool, context, register, rest
 from toolserver.errors import AlreadyDone
 from toolserver.message import Request
 
@@ -19,6 +19,9 @@ from toolserver.message import Request
 class Answers(StandardTool):
     def echo(self, x: str = "") -> str:
         return x
+
+    def id(self) -> str:
+        return str(context.request_id)
 
     def status(self, status: int) -> Response:
         return Response("x", status=status)
@@ -56,6 +59,17 @@ def test_an_answer_that_cannot_be_sent_is_a_problem_with_a_reference(
     reference = re.search(r"reference (\S+)", problem["detail"])[1]
     wait_for(lambda: f"internal error, reference {reference}" in caplog.text)
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("sent", ["a b", "<x>", "x" * 65, "\u00e4"])
+def test_an_id_of_a_request_that_could_not_be_logged_is_not_taken(server, sent):
+    headers = {"X-Request-ID": sent.encode("latin-1")}
+    assert server.http.get("/answers/id", headers={"X-Request-ID": "a.b-1"}).text == (
+        "a.b-1"
+    )
+    given = server.http.get("/answers/id", headers=headers).text
+    assert given != sent
+    assert re.fullmatch(r"[A-Za-z0-9._-]{8,64}", given)
 
 
 @pytest.mark.parametrize("path", ["/answers/echo", "/answers/raw", "/RPC2", "/JSONRPC"])

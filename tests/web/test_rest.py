@@ -481,6 +481,8 @@ def test_mistakes_are_told(get, path, options, status, text):
         ({"data": b"a", "headers": {"Content-Type": "text/csv"}}, 415, "text/csv"),
         ({"data": b"a"}, 415, "content type: got none"),
         ({"json": {"a": 1}, "params": {"a": 1}}, 400, "a: given twice"),
+        ({"data": {"a": 1}, "params": {"a": 1}}, 400, "a: given twice"),
+        ({"files": {"a": b"1"}, "params": {"a": 1}}, 400, "a: given twice"),
     ],
 )
 def test_mistakes_in_bodies_are_told(server, options, status, text):

@@ -23,6 +23,7 @@ from toolserver import (
     StandardTool,
     context,
     generator,
+    html,
     on_error,
     register,
     rest,
@@ -35,6 +36,10 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 class Flag(enum.StrEnum):
     ON = "on"
     OFF = ""
+
+
+class Unusual(ApplicationError):
+    status = 499
 
 
 @register("results")
@@ -155,6 +160,28 @@ class Results(StandardTool):
     @on_error(mended)
     def _(self, request, error):
         return f"mended: {error}"
+
+    def told(self, how: str) -> str:
+        raise NotFound(how)
+
+    @on_error(told)
+    def _(self, request, error):
+        match str(error):
+            case "response":
+                return Response("made", status=409)
+            case "redirect":
+                raise Redirect("/elsewhere")
+            case "direct":
+                raise DirectResponse(Response("direct", status=201))
+            case _:
+                raise ValueError("in the error handler")
+
+    def odd(self, data: str) -> None:
+        raise Unusual("no", data={"list": [1], "object": {"a": object()}}[data])
+
+    def page_by_page(self):
+        yield html.p("one")
+        yield html.p("two")
 
     def moves(self, url: str) -> None:
         raise Redirect(url)
@@ -316,6 +343,31 @@ def test_a_generator_for_any_type_gives_way_to_one_for_the_asked(server, get):
     headers = {"Accept": BROWSER}
     posted = server.http.post("/results/any_or_html", headers=headers)
     assert posted.text == "posted result"
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [("response", 409), ("redirect", 303), ("direct", 201), ("else", 404)],
+)
+def test_an_error_handler_answers_as_a_method_does(get, how, status, caplog):
+    answer = get(f"told?how={how}")
+    assert answer.status_code == status
+    assert ("in the error handler" in caplog.text) == (how == "else")
+
+
+def test_what_is_told_of_an_error_is_what_can_be_sent(get):
+    answer = get("odd?data=list")
+    assert answer.status_code == 499
+    assert (answer.json()["title"], answer.json()["data"]) == ("Error", [1])
+    answer = get("odd?data=object")
+    assert (answer.status_code, answer.json()["detail"]) == (499, "no")
+    assert "a" not in answer.json()
+
+
+def test_pieces_of_markup_are_a_page(get):
+    answer = get("page_by_page")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.text == "<p>one</p><p>two</p>"
 
 
 def test_methods_for_rest_alone_have_generators(get):
