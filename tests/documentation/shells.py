@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,11 @@ def _goes_on(command: str) -> bool:
     """Whether a quote is open, a document is, or a backslash ends the line."""
     if here := re.search(r"<<\s*'?(\w+)'?", command):
         return re.search(rf"^{here[1]}$", command, re.MULTILINE) is None
-    return command.count("'") % 2 == 1 or command.endswith("\\")
+    try:
+        shlex.split(command)
+    except ValueError:
+        return True
+    return False
 
 
 class Shell:

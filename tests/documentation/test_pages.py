@@ -316,10 +316,12 @@ def test_what_a_block_of_a_shell_consists_of():
     text = (
         "$ cat > a.py\nprint(1)\n\n$ python3 -c 'print(1)\nprint(2)'\n1\n2\n"
         "$ echo a \\\n    b\na b\n$ cat <<EOF\nx\nEOF\nx\n"
+        "$ echo \"it's\n'here\"\nit's\n'here\n"
     )
     assert steps(text) == [
         ("cat > a.py <<'EOF'\nprint(1)\nEOF", ""),
         ("python3 -c 'print(1)\nprint(2)'", "1\n2"),
         ("echo a \\\n    b", "a b"),
         ("cat <<EOF\nx\nEOF", "x"),
+        ("echo \"it's\n'here\"", "it's\n'here"),
     ]
