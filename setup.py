@@ -5,7 +5,13 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-DOCS = ["furo>=2025.12", "myst-parser>=5.2", "sphinx>=9.0", "sphinx-click>=6.2"]
+DOCS = [
+    "accessible-pygments>=0.0.5",
+    "furo>=2025.12",
+    "myst-parser>=5.2",
+    "sphinx>=9.0",
+    "sphinx-click>=6.2",
+]
 
 setup(
     name="toolserver",
