@@ -24,8 +24,8 @@ MOST_MEMORY, MOST_DESCRIPTORS = 4 * 2**20, 20
 LEAST_SAMPLES = 8
 #: Names that clients give to calls; mutants of their requests have others.
 _NAME = re.compile(r"[^/]+/[0-9]+/[0-9]+")
-#: A shown traceback, until the next line of the log.
-_TRACEBACK = re.compile(r"^.*\n?.*Traceback \(most recent call last\).*", re.M)
+#: Where a line of the log begins, which may have others below it.
+_ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,18 @@ def _judge_queue(record: Record, ledger: Ledger, killed: dict[int, float]) -> li
 
 
 def tracebacks(log: str) -> list[str]:
-    """Beginnings of the tracebacks in a log."""
+    """Entries of a log with tracebacks, but for what was cut off by the end.
+
+    A request that needs longer than its server waits at its end is ended there.
+
+    Args:
+        log: The log.
+    """
     return [
-        log[match.start() : match.end() + 2000] for match in _TRACEBACK.finditer(log)
+        entry[:3000]
+        for entry in _ENTRY.split(log)
+        if "Traceback (most recent call last)" in entry
+        and not entry.rstrip().endswith("GreenletExit")
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -92,9 +93,9 @@ class Record:
         self.attacks: Counter[tuple[str, str]] = Counter()
 
     def tell_wrong(self, text: str) -> None:
-        """Note a wrong answer."""
+        """Note a wrong answer, and when it came."""
         if len(self.wrong) < _SHOWN:
-            self.wrong.append(text)
+            self.wrong.append(f"{datetime.datetime.now():%H:%M:%S} {text}")
 
     @contextmanager
     def disturbing(self, kind: str) -> Iterator[Disturbance]:

@@ -168,6 +168,7 @@ class _Soak:
                 *(plan.most_disturbances, stopping),
             ),
         ]
+        shown = 0
         while (left := begin + plan.seconds - time.monotonic()) > 0:
             gevent.sleep(min(30.0, left))
             told = sum(self.record.answers.values())
@@ -177,6 +178,9 @@ class _Soak:
                 f"{len(self.record.disturbances)} disturbances, "
                 f"{len(self.record.wrong)} wrong"
             )
+            for text in self.record.wrong[shown:]:
+                self._say(text)
+            shown = len(self.record.wrong)
         stopping.set()
         gevent.joinall(working, timeout=_PATIENCE)
         if not all(each.ready() for each in working):

@@ -107,6 +107,10 @@ def read_answers(data: bytes, *, is_head: bool = False) -> list[Answer]:
 
 
 def _read(data: bytes, is_head: bool) -> tuple[Answer, bytes]:
+    begin = b"HTTP/1.1 "
+    if b"\r\n\r\n" not in data and data[: len(begin)] == begin[: len(data)]:
+        # Cut off in its head, as where its process is killed.
+        return Answer(0, {}, b"", is_whole=False), b""
     line = _STATUS.match(data)
     if line is None:
         raise Malformed(f"status line: {data[:200]!r}")

@@ -114,6 +114,9 @@ def test_answers_are_read_by_their_framing():
     assert [answer.is_whole for answer in found] == [True, True, True, False]
     (answer,) = read_answers(FINE[:-2], is_head=True)
     assert answer.is_whole
+    for size in (5, 20, 30):
+        (answer,) = read_answers(FINE[:size])
+        assert (answer.status, answer.is_whole) == (0, False)
 
 
 @pytest.mark.parametrize(

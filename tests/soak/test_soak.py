@@ -127,8 +127,9 @@ def test_a_job_of_which_no_end_was_seen_is_lost(record, journal):
 
 
 def test_tracebacks_and_wrong_answers_are_told(record, journal):
-    log = "12:00 ERROR it failed\n  Traceback (most recent call last):\n  at home\n"
+    log = "2026-11-23 ERROR it failed\n  Traceback (most recent call last):\n  Error\n"
     assert len(tracebacks(log * 2)) == 2
+    assert tracebacks(log.replace("Error", "greenlet.GreenletExit")) == []
     record.tell_wrong("7 for 8")
     assert len(judge(record, journal(), log, {}).faults) == 2
 
