@@ -357,6 +357,24 @@ class Offer:
     more: list[Offer] = dataclasses.field(default_factory=list)
 
 
+@pytest.mark.parametrize(
+    ("bound", "good", "bad", "message"),
+    [
+        (msgspec.Meta(ge=1), "1", "0.99", ">= 1"),
+        (msgspec.Meta(gt=1), "1.01", "1", "> 1"),
+        (msgspec.Meta(le=1), "1", "1.01", "<= 1"),
+        (msgspec.Meta(lt=1), "0.99", "1", "< 1"),
+        (msgspec.Meta(multiple_of=0.1), "0.3", "0.35", "multiple of 0.1"),
+        (msgspec.Meta(multiple_of=0.1), "1e2", "1e999999", "multiple of 0.1"),
+    ],
+)
+def test_decimals_have_bounds_as_other_numbers_do(bound, good, bad, message):
+    hint = Type(typing.Annotated[Decimal, bound])
+    assert convert(hint, good, "v") == Decimal(good)
+    with pytest.raises(InvalidParams, match=f"^v: .*{message}"):
+        convert(hint, bad, "v")
+
+
 NONFINITE = ["nan", "NaN", "inf", "-Infinity", " +INF "]
 
 

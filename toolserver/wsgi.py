@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +33,7 @@ _StartResponse = Callable[..., Callable[[bytes], Any]]
 #: Bodies up to this size are read before the application is called.
 _BUFFERED_BODY = 65536
 _BLOCK = 65536
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 def __getattr__(name: str) -> Any:
@@ -117,8 +119,8 @@ class WSGIApplication:
 
     def _request(self, environ: dict[str, Any], writer: _Writer) -> Request:
         length = environ.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit():
-            raise InvalidRequest("content-length: expected digits")
+        if _LENGTH.fullmatch(length) is None:
+            raise InvalidRequest("content-length: expected up to 18 digits")
         pairs = [
             (name[5:].replace("_", "-").title(), value)
             for name, value in environ.items()
@@ -141,10 +143,8 @@ class WSGIApplication:
         size = int(length)
         if size > self._limits.body and size > self._app.body_limit(request):
             return request.replace(content=_TooLarge())
-        source = environ["wsgi.input"]
-        if size <= _BUFFERED_BODY:
-            return request.replace(content=source.read(size) if size else b"")
-        return request.replace(content=_Body(source, size))
+        body = _Body(environ["wsgi.input"], size)
+        return request.replace(content=body.read() if size <= _BUFFERED_BODY else body)
 
 
 def _raw_path(environ: dict[str, Any]) -> str:
@@ -234,6 +234,8 @@ class _Body:
         """One line with its end, cut at `size` bytes when not negative."""
         bound = self._left if size < 0 else min(size, self._left)
         line: bytes = self._source.readline(bound) if bound else b""
+        if bound and not line:
+            raise InvalidRequest("body: ended early")
         self._left -= len(line)
         return line
 
