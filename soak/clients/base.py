@@ -250,14 +250,17 @@ def events(lines: Any) -> Any:
     """Read server-sent events: kind and data, parsed."""
     kind, data = "message", []
     for line in lines:
-        text = line.decode() if isinstance(line, bytes) else line
-        name, _, value = text.rstrip("\r\n").partition(": ")
+        told = (line.decode() if isinstance(line, bytes) else line).rstrip("\r\n")
+        name, _, value = told.partition(":")
+        value = value.removeprefix(" ")
         if name == "event":
             kind = value
         elif name == "data":
             data.append(value)
-        elif not name and data:
-            yield kind, json.loads("\n".join(data))
+        elif not told and data:
+            # An event without anything in it only shows that the stream is there.
+            if text := "\n".join(data):
+                yield kind, json.loads(text)
             kind, data = "message", []
 
 
