@@ -20,9 +20,8 @@ coverage: $(INSTALLED)-dev
 	mkdir -p build/coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile \
-		--no-loadscope-reorder $(TESTS)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+		--no-loadscope-reorder $(TESTS); failed=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$failed
 
 ## Check style, types and the direction of imports
 lint: $(INSTALLED)-dev

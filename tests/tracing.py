@@ -1,18 +1,25 @@
-"""Lets native threads be measured, which coverage would not see.
+"""What tests do where coverage measures them.
 
-It is told of threads that `threading` starts. What the server runs beside its loop is
-started by the function of the interpreter, which knows nothing of tracing.
+It sees no native threads: it is told of those that `threading` starts. What the server
+runs beside its loop is started by the function of the interpreter, which knows nothing
+of tracing.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import Any
 
 from gevent import monkey
 
-__all__ = ["trace_native_threads"]
+__all__ = ["trace_native_threads", "unmeasured"]
+
+
+def unmeasured() -> dict[str, str]:
+    """An environment for processes that are not measured, which would import gevent."""
+    return {k: v for k, v in os.environ.items() if k != "COVERAGE_PROCESS_CONFIG"}
 
 
 def trace_native_threads() -> None:

@@ -14,6 +14,7 @@ import trustme
 
 from tests.client.protocols import OPEN
 from tests.sample import Faults, Types
+from tests.tracing import unmeasured
 from toolserver import StandardTool, errors, register
 from toolserver.auth.passwords import hash_password
 from toolserver.client import (
@@ -488,6 +489,7 @@ print("done")
 def test_a_plain_script_with_threads(server, protocol):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, server.url(), protocol],
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=100,
