@@ -53,7 +53,7 @@ class Ledger:
             for line in lines:
                 kind, name, *words = line.split()
                 if kind == "call":
-                    found.calls[bytes.fromhex(name).decode()] += 1
+                    found.calls[bytes.fromhex(name[1:]).decode()] += 1
                 elif kind == "begin":
                     when, at, pid = float(words[0]), float(words[1]), int(words[2])
                     found.runs[name].append(Run(when, at, pid))

@@ -57,6 +57,11 @@ def write(*words: object) -> None:
         journal.write(line.encode())
 
 
+def shown(name: str) -> str:
+    """A name as one word, whatever it is."""
+    return f"x{name.encode().hex()}"
+
+
 @chain("system.job.state", JobChange).append
 def job_changed(change: JobChange) -> None:
     """Write down each change of a stored job that is told."""
@@ -173,13 +178,13 @@ class Ledger(StandardTool):
 
     def note(self, name: str) -> str:
         """Write down a call that is made directly."""
-        write("call", name.encode().hex(), os.getpid())
+        write("call", shown(name), os.getpid())
         return name
 
     @idempotent
     def note_again(self, name: str) -> str:
         """Write down a call that may be made again."""
-        write("again", name.encode().hex(), os.getpid())
+        write("again", shown(name), os.getpid())
         return name
 
     def work(self, name: str, seconds: Seconds = 0.0) -> str:
@@ -233,7 +238,7 @@ class Private(AuthenticatedTool):
 
     def note(self, name: str) -> str:
         """Write down a call."""
-        write("call", name.encode().hex(), os.getpid())
+        write("call", shown(name), os.getpid())
         return name
 
 

@@ -12,6 +12,7 @@ from soak.ledger import Ledger
 from soak.record import Disturbance, Failure, Job, Record
 from soak.run import Plan, soak
 from soak.sampling import Sample
+from soak.tools.soaked import shown
 
 SHORT = Plan(
     seconds=4.0,
@@ -49,7 +50,7 @@ def record():
 @pytest.fixture
 def journal(tmp_path):
     """Writes what has really happened; by default what they have seen."""
-    name = b"REST/1/1".hex()
+    name = shown("REST/1/1")
 
     def write(*lines):
         path = tmp_path / "journal"
@@ -88,6 +89,10 @@ def test_what_really_happened_is_held_against_it(record, journal, lines, expecte
         record, journal(*(line.format(journal.name) for line in lines)), "", {}
     )
     assert any(expected in fault for fault in found.faults), found.faults
+
+
+def test_names_that_others_make_up_are_read(journal):
+    assert journal(f"call {shown('')} 9917").calls == {"": 1}
 
 
 def test_a_job_whose_process_was_killed_may_run_again(record, journal):
