@@ -7,19 +7,17 @@ of tracing.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from typing import Any
 
 from gevent import monkey
 
-__all__ = ["trace_native_threads", "unmeasured"]
+__all__ = ["UNMEASURED", "trace_native_threads"]
 
-
-def unmeasured() -> dict[str, str]:
-    """An environment for processes that are not measured, which would import gevent."""
-    return {k: v for k, v in os.environ.items() if k != "COVERAGE_PROCESS_CONFIG"}
+#: Before the command of a process that is not measured, as that imports gevent. Not by
+#: the mapping of its environment: coverage adds to it when the process is executed.
+UNMEASURED = ("env", "-u", "COVERAGE_PROCESS_CONFIG")
 
 
 def trace_native_threads() -> None:

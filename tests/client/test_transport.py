@@ -14,7 +14,7 @@ import trustme
 
 from tests.client.protocols import OPEN
 from tests.sample import Faults, Types
-from tests.tracing import unmeasured
+from tests.tracing import UNMEASURED
 from toolserver import StandardTool, errors, register
 from toolserver.auth.passwords import hash_password
 from toolserver.client import (
@@ -488,8 +488,10 @@ print("done")
 @pytest.mark.parametrize("protocol", OPEN)
 def test_a_plain_script_with_threads(server, protocol):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT, server.url(), protocol],
-        env=unmeasured(),
+        [
+            *(*UNMEASURED, sys.executable, "-W", "error", "-c", SCRIPT),
+            *(server.url(), protocol),
+        ],
         capture_output=True,
         text=True,
         timeout=100,

@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 
 from tests.processes.servers import server, wait_for
-from tests.tracing import unmeasured
+from tests.tracing import UNMEASURED
 
 SETTINGS = """
 [debugger]
@@ -268,5 +268,5 @@ def test_the_server_has_to_run_with_the_debugger_on(running, tmp_path):
 def test_the_command_needs_no_gevent():
     """The command line is not patched; what it asks is in another process."""
     source = "import sys, toolserver.cli.debug; sys.exit('gevent' in sys.modules)"
-    command = [sys.executable, "-c", source]
-    assert subprocess.run(command, env=unmeasured(), timeout=30).returncode == 0
+    command = [*UNMEASURED, sys.executable, "-c", source]
+    assert subprocess.run(command, timeout=30).returncode == 0
