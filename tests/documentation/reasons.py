@@ -48,6 +48,7 @@ NOT_RUN = [
     ("docs/protocols.md", "<ToolFault", "tests/protocols/test_soap_wsdl.py"),
     ("docs/reliability.md", "$ make soak", SEARCHES),
     ("docs/reliability.md", "$ make fuzz", SEARCHES),
+    ("docs/tutorial.md", "$ pip install", "the tests have installed it already"),
     ("docs/testing.md", "$ pytest -p", "the tests of the page are run one by one"),
     (
         "docs/testing.md",
