@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from soak.clients.base import PATIENCE, Client, Place, checked, events, expect
 from soak.record import Job
-from toolserver.errors import Overload
+from toolserver.errors import Conflict, Overload
 
 __all__ = ["EarlyMCPClient", "MCPClient"]
 
@@ -56,7 +56,8 @@ class MCPClient(Client):
         else:
             told = [answer.json()]
         expect(told[-1].get("id"), id_, f"id in {told[-1]}")
-        if told[-1].get("error", {}).get("code") == Overload.code:
+        # A task that is waited for in a process that stops has to be asked for again.
+        if told[-1].get("error", {}).get("code") in (Overload.code, Conflict.code):
             raise Overload(told[-1]["error"]["message"])
         return told[-1]["result"], told[:-1]
 
