@@ -116,16 +116,16 @@ def test_the_watchdog_is_fed_while_the_loop_turns(tmp_path):
         server, _, manager = found
         manager.wait_for("READY")
         for _ in range(3):
-            assert "WATCHDOG" in manager.next(2)
+            assert "WATCHDOG" in manager.next(20)
         assert longest_silence(server, manager) > 0.7
-        assert "WATCHDOG" in manager.next(2)
+        assert "WATCHDOG" in manager.next(20)
 
         # The loop does not turn while the process is executed anew and loads.
         server.tsctl("reload")
-        longer = manager.wait_for("WATCHDOG_USEC", 2)
+        longer = manager.wait_for("WATCHDOG_USEC", 20)
         assert longer["WATCHDOG_USEC"] == "300000000"
-        assert manager.wait_for("WATCHDOG_USEC", 2)["WATCHDOG_USEC"] == "200000"
-        assert "WATCHDOG" in manager.next(2)
+        assert manager.wait_for("WATCHDOG_USEC", 20)["WATCHDOG_USEC"] == "200000"
+        assert "WATCHDOG" in manager.next(20)
 
 
 @pytest.mark.parametrize("prefix", ["", "@"])

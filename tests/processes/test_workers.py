@@ -62,18 +62,18 @@ def test_a_killed_worker_is_replaced_and_others_go_on(running):
     session = requests.Session()
     url = f"{running.url}/demo/pid"
     victim, healthy = None, requests.Session()
-    pid = session.post(url, timeout=5).json()
+    pid = session.post(url, timeout=20).json()
     other = next(each for each in running.workers if each != pid)
-    while healthy.post(url, timeout=5).json() != other:
+    while healthy.post(url, timeout=20).json() != other:
         healthy = requests.Session()
     victim = pid
     begun = time.monotonic()
     running.kill(victim)
     # A connection to the other worker does not notice.
     for _ in range(20):
-        assert healthy.post(url, timeout=5).json() == other
+        assert healthy.post(url, timeout=20).json() == other
     wait_for(lambda: victim not in running.workers and len(running.workers) == 2)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     new = next(each for each in running.workers if each != other)
     wait_for(lambda: running.call("demo.pid") == new)
     assert "killed by SIGKILL" in running.log
