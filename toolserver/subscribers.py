@@ -45,15 +45,19 @@ class Subscriber:
     Args:
         group: All those of the server.
         request: The request; None for a call that none has led to.
+        outlasts_stop: Whether it is told what it waits for while the server stops, too.
 
     Attributes:
         end: Why nothing more will be told to it, or None.
     """
 
-    __slots__ = ("_arrived", "_group", "_items", "_writer", "end")
+    __slots__ = ("_arrived", "_group", "_items", "_writer", "end", "outlasts_stop")
 
-    def __init__(self, group: Subscribers, request: Request | None) -> None:
+    def __init__(
+        self, group: Subscribers, request: Request | None, outlasts_stop: bool
+    ) -> None:
         self.end: End | None = None
+        self.outlasts_stop = outlasts_stop
         self._group = group
         self._items: deque[Any] = deque()
         self._arrived = Event()
@@ -130,15 +134,24 @@ class Subscribers:
     def __len__(self) -> int:
         return len(self._members)
 
-    def admit(self, request: Request | None, settings: Settings) -> Subscriber:
+    def admit(
+        self,
+        request: Request | None,
+        settings: Settings,
+        *,
+        outlasts_stop: bool = False,
+    ) -> Subscriber:
         """Let a request wait.
 
         Args:
             request: The request; None for a call that none has led to.
             settings: Those of the server, which bound how many may wait.
+            outlasts_stop: Whether it waits for a running call, which has its time while
+                the server stops.
 
         Returns:
-            What waits for it; to be closed. Where the server stops it has ended.
+            What waits for it; to be closed. Where the server stops it has ended, unless
+            it outlasts that.
 
         Raises:
             Overload: As many wait as may.
@@ -146,9 +159,9 @@ class Subscribers:
         most = min(settings.limits.streams, max(1, settings.server.max_workers // 2))
         if len(self._members) >= most:
             raise Overload(f"{most} requests wait for events already")
-        subscriber = Subscriber(self, request)
+        subscriber = Subscriber(self, request, outlasts_stop)
         self._members.add(subscriber)
-        if self._is_closed:
+        if self._is_closed and not outlasts_stop:
             subscriber.finish(End.STOPPING)
         return subscriber
 
@@ -157,7 +170,8 @@ class Subscribers:
         self._members.discard(subscriber)
 
     def close(self) -> None:
-        """Tell all that the server stops."""
+        """Tell all that the server stops, but for those who outlast it."""
         self._is_closed = True
         for subscriber in list(self._members):
-            subscriber.finish(End.STOPPING)
+            if not subscriber.outlasts_stop:
+                subscriber.finish(End.STOPPING)

@@ -6,7 +6,9 @@ import logging
 import gevent
 import pytest
 import requests
+from gevent.event import Event
 
+from tests.http.raw_http import wait_for
 from tests.protocols.test_mcp import ENVELOPE, STATELESS
 from toolserver import StandardTool, call, progress, register, threaded
 from toolserver.protocols.mcp_envelope import HANDSHAKE, LOG_LEVEL
@@ -18,6 +20,9 @@ OWN = "toolserver.tool.sample.talks"
 
 @register("sample.talks")
 class Talks(StandardTool):
+    def on_start(self) -> None:
+        self.has_begun, self.gate = Event(), Event()
+
     def work(self, name: str = "") -> str:
         self.log.debug("debug %s", name)
         self.log.info("info %s", name)
@@ -35,6 +40,12 @@ class Talks(StandardTool):
     @threaded
     def threads(self) -> str:
         self.log.warning("from a thread")
+        return "done"
+
+    def waits(self) -> str:
+        progress(0.5, "half of it")
+        self.has_begun.set()
+        self.gate.wait()
         return "done"
 
     def floods(self, times: int) -> str:
@@ -207,3 +218,19 @@ def test_a_stateless_revision_has_no_method_for_it(server):
     params = {"level": "info", "_meta": ENVELOPE}
     answer = post(server, "logging/setLevel", params, version=STATELESS)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, -32601)
+
+
+def test_a_call_that_is_followed_has_its_time_while_the_server_stops():
+    with serve(Talks) as server:
+        tool = server.tool("sample.talks")
+        token = {"progressToken": "a"}
+        answer = gevent.spawn(listen, server, None, "waits", meta=token)
+        assert tool.has_begun.wait(15)
+        stopping = gevent.spawn(server.worker.stop, 30)
+        wait_for(lambda: server.worker.http.stopping)
+        gevent.sleep(0)
+        tool.gate.set()
+        told, result = answer.get(timeout=15)
+        assert result["structuredContent"] == {"result": "done"}
+        assert [each["params"]["message"] for each in told] == ["half of it"]
+        stopping.get(timeout=15)

@@ -122,7 +122,9 @@ class CallStreams:
         if key is None:
             return None
         offered = self._services
-        subscriber = offered.part(Subscribers).admit(request, offered.settings)
+        subscriber = offered.part(Subscribers).admit(
+            request, offered.settings, outlasts_stop=True
+        )
         try:
             level = codec.log_level(request, call)
             greenlet = self._start(call, make, subscriber, key, level)
