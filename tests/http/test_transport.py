@@ -1587,3 +1587,24 @@ def test_a_taken_port_is_explained():
 @pytest.fixture(autouse=True)
 def _log_level(caplog):
     caplog.set_level(logging.INFO, "toolserver.http")
+
+
+def test_a_long_request_line_in_pieces_is_judged_as_one():
+    line = b"GET /" + b"x" * 12_000 + b" HTTP/1.1\r\n"
+    limits = {"request_line": 16_000}
+    with serving(limits=limits) as server, Client(server) as client:
+        for begin in range(0, len(line), 5000):
+            client.send(line[begin : begin + 5000])
+            wait_for(lambda end=begin + 5000: received(server) >= min(end, len(line)))
+        client.send(HOST + b"\r\n")
+        assert client.answer().status == 200
+    with serving() as server, Client(server) as client:
+        client.send(b"GET /" + b"x" * 8000)
+        wait_for(lambda: received(server) == 8005)
+        client.send(b"x" * 1000)
+        assert client.answer().status == 414
+
+
+def received(server):
+    """How much of a head has arrived on the only connection."""
+    return sum(len(each._buffer) for each in server._connections)

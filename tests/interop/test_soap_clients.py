@@ -5,6 +5,7 @@ has got as JSON. A client that is not installed is skipped; in CI it has to be t
 """
 
 import datetime as dt
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+import gevent
 import pytest
 import suds
 import suds.client
@@ -121,19 +123,26 @@ def node():
     """The environment in which Node finds its packages, installed once."""
     lock = (CLIENTS / "package-lock.json").read_bytes()
     folder = Path(sys.prefix) / "interop" / hashlib.sha256(lock).hexdigest()[:16]
-    if not (folder / "node_modules" / ".package-lock.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(CLIENTS / name, folder)
-        if shutil.which("npm") is None:
-            missing("npm")
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            missing(f"what {CLIENTS / 'package.json'} names: {done.stderr}")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Other processes of the tests want the same.
+    with open(folder / "lock", "w") as turn:
+        gevent.get_hub().threadpool.apply(fcntl.flock, (turn, fcntl.LOCK_EX))
+        if not (folder / "node_modules" / ".package-lock.json").exists():
+            install(folder)
     return {**os.environ, "NODE_PATH": str(folder / "node_modules")}
+
+
+def install(folder):
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(CLIENTS / name, folder)
+    if shutil.which("npm") is None:
+        missing("npm")
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        missing(f"what {CLIENTS / 'package.json'} names: {done.stderr}")
 
 
 @VERSIONS

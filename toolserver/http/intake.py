@@ -111,7 +111,8 @@ class Intake(ClosingStream):
             end = parser.find(data, checked) if data else -1
             if end < 0:
                 self._buffer = data
-                self._checked = max(0, data.rfind(b"\r\n") + 2)
+                line_end = data.rfind(b"\r\n")
+                self._checked = 0 if line_end < 0 else line_end + 2
                 if data and self.state != HEAD:
                     self.state = HEAD
                     self._since = self._server.clock
