@@ -124,11 +124,16 @@ def test_what_is_unknown_is_no_mistake_of_the_bridge(server):
     assert {each["message"][:7] for each in errors} == {"unknown"}
 
 
-def test_agents_are_told_how_to_start_it(tmp_path):
+def test_agents_are_told_how_to_start_it(tmp_path, monkeypatch):
     code, out, _ = bridge("--home", str(tmp_path), "mcp", "--config")
     assert code == 0
     told = json.loads(out)["mcpServers"]["toolserver"]
     assert told["args"] == ["-m", "toolserver", "--home", str(tmp_path), "mcp"]
+    # In whatever folder the agent starts it, it is the server of this one.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "toolserver.toml").touch()
+    assert json.loads(bridge("mcp", "--config")[1])["mcpServers"]["toolserver"] == told
     code, _, error = bridge("--home", str(tmp_path), "mcp")
     assert code != 0
     assert "Traceback" not in error

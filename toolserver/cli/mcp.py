@@ -21,6 +21,7 @@ import requests
 
 from toolserver.cli.asking import Asked, account_of, address_of, server_options
 from toolserver.cli.group import Fail
+from toolserver.home import Home
 from toolserver.protocols.mcp_envelope import routing_headers
 
 __all__ = ["mcp"]
@@ -165,8 +166,9 @@ def _events(answer: requests.Response) -> Iterator[str]:
 def _config(asked: Asked) -> dict[str, Any]:
     """What many agents read: how a server of tools is started."""
     words = ["-m", "toolserver"]
-    if asked.given is not None:
-        words += ["--home", os.path.abspath(asked.given)]
+    if asked.given is not None or asked.url is None:
+        # Agents start it in a folder of theirs.
+        words += ["--home", str(Home.find(asked.given).path)]
     words.append("mcp")
     for option, value in (("--url", asked.url), ("--user", asked.user)):
         if value is not None:
