@@ -19,6 +19,7 @@ from pathlib import Path
 
 from toolserver.bootid import boot_id
 from toolserver.errors import Overload, StartError
+from toolserver.sqlitelocks import execute_patiently
 
 __all__ = ["Nonces"]
 
@@ -94,7 +95,7 @@ class Nonces:
             path, timeout=_PATIENCE, isolation_level=None
         )
         try:
-            base.execute("PRAGMA journal_mode = WAL")
+            execute_patiently(base, "PRAGMA journal_mode = WAL", _PATIENCE)
             base.execute("PRAGMA synchronous = OFF")
             base.executescript(_SCHEMA)
             self.since = self._begin(since)

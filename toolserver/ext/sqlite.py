@@ -23,14 +23,13 @@ Foreign keys are checked; SQLite leaves that out unless asked.
 from __future__ import annotations
 
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
-import gevent
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, event
 
 from toolserver.errors import Overload
+from toolserver.sqlitelocks import execute_patiently, is_locked
 from toolserver.turns import Turns
 
 __all__ = ["CONNECT_ARGUMENTS", "is_unreachable", "located", "prepare"]
@@ -38,13 +37,10 @@ __all__ = ["CONNECT_ARGUMENTS", "is_unreachable", "located", "prepare"]
 #: For `sqlite3.connect`: seconds that SQLite itself waits, and that the connection,
 #: which one transaction has at a time, may go to another thread.
 CONNECT_ARGUMENTS = {"timeout": 0, "check_same_thread": False}
-#: Seconds between two trials: the first pause, and the longest.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 #: Steps of SQLite's virtual machine between two pauses of a query, below a millisecond.
 _STEPS = 20_000
 #: Where a connection's `info` has what killed its query.
 _KILLED = "toolserver.killed"
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def located(url: URL, folder: Path | None) -> URL:
@@ -134,18 +130,11 @@ def _patiently(
     connection: sqlite3.Connection, statement: str, timeout_s: float
 ) -> None:
     """Execute what another process may have locked."""
-    end = time.monotonic() + timeout_s
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            connection.execute(statement).close()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _LOCKED:
-                raise
-            if time.monotonic() + pause > end:
-                raise Overload(
-                    f"another process has locked the database for {timeout_s:g} seconds"
-                ) from error
-        gevent.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+    try:
+        execute_patiently(connection, statement, timeout_s)
+    except sqlite3.OperationalError as error:
+        if not is_locked(error):
+            raise
+        raise Overload(
+            f"another process has locked the database for {timeout_s:g} seconds"
+        ) from error

@@ -23,6 +23,7 @@ from gevent.hub import Waiter, get_hub
 from gevent.monkey import get_original
 
 from toolserver.errors import JobNotStored
+from toolserver.sqlitelocks import execute_patiently, is_locked
 
 __all__ = ["SQLiteStore"]
 
@@ -36,6 +37,7 @@ _BATCH = 500
 #: Seconds for which the file may be locked by other processes.
 _BUSY = 30.0
 
+_sleep_natively: Any = get_original("time", "sleep")
 _start_native_thread: Any = get_original("_thread", "start_new_thread")
 
 
@@ -174,7 +176,7 @@ class SQLiteStore:
             first.value = first.operation(base)
             self._identity = _identity(self._path)
             for statement in self._settings:
-                base.execute(statement)
+                execute_patiently(base, statement, self._busy, _sleep_natively)
         except BaseException as error:  # it is raised for who opens the file
             first.error = error
             if base is not None:
@@ -229,7 +231,7 @@ class SQLiteStore:
             base.execute("COMMIT")
         except BaseException as error:
             _roll_back(base)
-            if not _is_busy(error):
+            if not is_locked(error):
                 return False
             for task in tasks:
                 task.error = error
@@ -273,8 +275,3 @@ def _roll_back(base: sqlite3.Connection) -> None:
     if base.in_transaction:
         with suppress(sqlite3.Error):
             base.execute("ROLLBACK")
-
-
-def _is_busy(error: BaseException) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0)
-    return isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_BUSY
