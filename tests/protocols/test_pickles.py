@@ -268,3 +268,12 @@ def test_all_opcodes_are_gone_through(opcode):
     # Nothing is run after the end, or after what is no opcode.
     check_memo(begin + b".Nr\xff\xff\xff\xff.")
     check_memo(begin + b"\xffNr\xff\xff\xff\xff.")
+
+
+@pytest.mark.parametrize(
+    "length",
+    [b"\x8a\xff", b"X\xff\xff\xff\xff", b"\x8e" + b"\xff" * 8, b"\x96" + b"\xff" * 8],
+)
+def test_lengths_that_lead_beyond_everything_are_refused(length):
+    with pytest.raises(ParseError, match="pickle"):
+        read_pickle(b"\x80\x05" + length + b"x" * 20, KNOWN, SIZE)

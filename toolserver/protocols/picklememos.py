@@ -42,11 +42,12 @@ def check_memo(content: bytes) -> None:
         ParseError: There is such a number.
     """
     position, size = 0, len(content)
-    while True:
+    # A length of eight bytes may lead further than a position can be.
+    while position < size:
         fixed = _FIXED.match(content, position)
         if fixed is not None:
             position = fixed.end()
-        if position >= size:
+        if position == size:
             return
         code = content[position]
         position += 1
