@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
+# Most of a short process is the compilation of what it imports, where nothing may keep it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test coverage lint docs links bench soak fuzz clean
 
 ## Start the server with the examples on http://localhost:4334/

@@ -421,13 +421,16 @@ def test_a_hundred_callers_at_once_make_one(server, shelf):
 
 
 def test_a_failure_reaches_all_that_wait_and_is_not_kept(server, shelf):
+    def ask():
+        with pytest.raises(OSError, match="no paper"):
+            tool("shelf.broken")
+
     shelf.keys.add("broken")
     shelf.release = gevent.event.Event()
-    callers = [gevent.spawn(tool, "shelf.broken") for _ in range(100)]
+    callers = [gevent.spawn(ask) for _ in range(100)]
     gevent.idle()
     shelf.release.set()
-    gevent.joinall(callers, timeout=20)
-    assert {type(caller.exception) for caller in callers} == {OSError}
+    gevent.joinall(callers, timeout=20, raise_error=True)
     assert shelf.made == ["broken"]
     with pytest.raises(OSError, match="no paper"):
         tool("shelf.broken")
@@ -615,10 +618,10 @@ def test_ten_thousand_keys_need_bounded_memory(server, shelf):
     shelf.max_children = 50
     for number in range(10_000):
         server.call(f"shelf.k{number}.show")
-    for number in range(300):
+    for number in range(100):
         assert server.http.get(f"/shelf/r{number}/show").status_code == 200
         assert server.http.get(f"/shelf/r{number}/").status_code == 200
-    assert len(shelf.made) == 10_300
+    assert len(shelf.made) == 10_100
     gc.collect()
     # What answered last may still be referred to by a connection.
     assert 50 <= len(alive) <= 52

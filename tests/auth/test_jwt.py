@@ -28,11 +28,11 @@ from joserfc.errors import SecurityWarning
 
 import toolserver.testing
 from tests.http.raw_http import wait_for
+from tests.passwords import quick_hash
 from toolserver import AuthenticatedTool, StandardTool, context, register
 from toolserver.auth.jsonwebtokens import JWTAuthenticator
 from toolserver.auth.jwks import KeySet, parse_keys
 from toolserver.auth.jwksfetching import FetchedKeys
-from toolserver.auth.passwords import hash_password
 from toolserver.auth.tokens import TokenAuthenticator, make_token
 from toolserver.errors import Overload, StartError, Unauthenticated
 from toolserver.message import Headers, Request
@@ -245,7 +245,7 @@ def test_other_credentials_agree_or_it_fails(server):
     config = server.worker.home.config
     token, kept = make_token("bob", namespaces=("bank",))
     (config / "tokens").write_text(f"{kept.line()}\n")
-    (config / "passwd").write_text(f"bob:{hash_password('b')}\n")
+    (config / "passwd").write_text(f"bob:{quick_hash('b')}\n")
     server.worker._access.load()
     # Those that the server has made hold besides.
     assert ask(server, token, "/bank/rob").text == "rich bob"

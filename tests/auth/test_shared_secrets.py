@@ -17,6 +17,7 @@ from http_message_signatures.resolvers import MappingKeyResolver
 import toolserver.testing
 from tests.auth.test_signature_examples import block
 from tests.auth.test_signatures import ANN, make_home
+from tests.passwords import quick_hash
 from toolserver import (
     CRAMSettings,
     CRAMTool,
@@ -31,7 +32,6 @@ from toolserver.auth.algorithms import sign
 from toolserver.auth.challenges import respond
 from toolserver.auth.digests import content_digest
 from toolserver.auth.keys import public_pem
-from toolserver.auth.passwords import hash_password
 from toolserver.auth.profile import signature_base
 from toolserver.auth.signing import SignatureError, sign_request, verify_answer
 from toolserver.auth.structured import InnerList, Item
@@ -88,7 +88,7 @@ TOOLS = Vault, Lobby, Street, Doors
 def server(tmp_path_factory):
     home = make_home(tmp_path_factory.mktemp("home"), {}, own=None)
     config = home / "config"
-    (config / "passwd").write_text(f"bob:{hash_password('bobs')}\n")
+    (config / "passwd").write_text(f"bob:{quick_hash('bobs')}\n")
     (config / "hosts.allow").write_text("guest:127.0.0.1\n")
     with toolserver.testing.serve(*TOOLS, home=home) as running:
         yield running

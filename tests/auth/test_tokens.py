@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import toolserver.testing
 from tests.http.raw_http import wait_for
+from tests.passwords import quick_hash
 from toolserver import AuthenticatedTool, StandardTool, context, prompt, register
 from toolserver.auth.base import Identity
-from toolserver.auth.passwords import hash_password
 from toolserver.auth.tokens import (
     TokenAuthenticator,
     make_token,
@@ -126,7 +126,7 @@ def test_the_client_sends_it(server, grant):
 
 def test_it_agrees_with_other_credentials_or_fails(server, grant):
     config = server.worker.home.config
-    config.joinpath("passwd").write_text(f"bob:{hash_password('secret')}\n")
+    config.joinpath("passwd").write_text(f"bob:{quick_hash('secret')}\n")
     token = grant("ann")
     assert ask(server, token).status_code == 200
     answer = requests.post(

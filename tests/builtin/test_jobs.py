@@ -17,14 +17,14 @@ from gevent import subprocess
 import toolserver.testing
 from tests.http.raw_http import wait_for
 from tests.jobs.work import Work
-from toolserver.auth.passwords import hash_password
+from tests.passwords import quick_hash
 from toolserver.subscribers import Subscribers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 UNKNOWN = "/jobs/" + "0" * 32
 #: Forgets jobs when they end, and looks for them often.
 FORGETFUL = {"jobs": {"result_ttl": 0, "lease_timeout": 1}}
-PASSWD = {name: hash_password(name) for name in ("ann", "bob", "root")}
+PASSWD = {name: quick_hash(name) for name in ("ann", "bob", "root")}
 
 
 @pytest.fixture(scope="module")

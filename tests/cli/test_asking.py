@@ -2,10 +2,10 @@
 
 import pytest
 
+from tests.passwords import quick_hash
 from toolserver import StandardTool, context, register
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.nonces import Nonces
-from toolserver.auth.passwords import hash_password
 from toolserver.testing import serve
 
 from .conftest import ask
@@ -24,7 +24,7 @@ def home(tmp_path_factory):
     path = tmp_path_factory.mktemp("home")
     for name in ("config", "privkeys", "pubkeys", "var"):
         (path / name).mkdir()
-    (path / "config" / "passwd").write_text(f"bob:{hash_password('geheim')}\n")
+    (path / "config" / "passwd").write_text(f"bob:{quick_hash('geheim')}\n")
     server, ann = generate("ed25519"), generate("ed25519")
     for name, text in {
         "privkeys/server.pem": private_pem(server),

@@ -14,9 +14,9 @@ import toolserver.testing
 from tests.client.protocols import OPEN
 from tests.http.raw_http import wait_for
 from tests.jobs.work import Locked, Receipt, Work
+from tests.passwords import quick_hash
 from tests.sample import OutOfStock
 from toolserver import FactoryTool, StandardTool, TransientTool, expose, register
-from toolserver.auth.passwords import hash_password
 from toolserver.client import RemoteFault, RemoteJob, remote_method
 from toolserver.client.jobs import when_text
 from toolserver.errors import (
@@ -57,7 +57,7 @@ class Keys(FactoryTool):
 def server(tmp_path_factory):
     home = toolserver.testing.Home(tmp_path_factory.mktemp("home"))
     home.create()
-    lines = [f"{name}:{hash_password(name)}\n" for name in ("ann", "bob", "root")]
+    lines = [f"{name}:{quick_hash(name)}\n" for name in ("ann", "bob", "root")]
     (home.path / "config" / "passwd").write_text("".join(lines))
     (home.path / "config" / "groups").write_text("admin: root\n")
     tools = (Work, Locked, Starters, Keys)

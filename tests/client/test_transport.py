@@ -13,10 +13,10 @@ import pytest
 import trustme
 
 from tests.client.protocols import OPEN
+from tests.passwords import quick_hash
 from tests.sample import Faults, Types
 from tests.tracing import UNMEASURED
 from toolserver import StandardTool, errors, register
-from toolserver.auth.passwords import hash_password
 from toolserver.client import (
     AnswerError,
     AnswerTimeout,
@@ -392,7 +392,7 @@ def test_header_fields_and_kept_connections(server):
 
 def test_basic_authentication(tmp_path):
     (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "passwd").write_text(f"ann:{hash_password('gehéim')}\n")
+    (tmp_path / "config" / "passwd").write_text(f"ann:{quick_hash('gehéim')}\n")
     with serve(Caller, home=tmp_path) as server:
         assert server.remote().call("sample.caller.client") is None
         known = server.remote(basic=("ann", "gehéim"))

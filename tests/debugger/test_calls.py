@@ -28,7 +28,8 @@ def running(server):
         return until(found)
 
     wait_for.calls = calls
-    return wait_for
+    yield wait_for
+    calls.close()
 
 
 def place_of(method):
@@ -181,6 +182,7 @@ def test_calls_that_have_ended_are_not_kept(server, background, running, monkeyp
     answer = background("/shop/wait?word=kept")
 
     def contexts():
+        gc.collect()
         kept = [each for each in gc.get_objects() if type(each) is Context]
         return [each for each in kept if each.method == "wait"]
 

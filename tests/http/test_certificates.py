@@ -15,8 +15,8 @@ import trustme
 
 import toolserver.testing
 from tests.http.raw_http import wait_for
+from tests.passwords import quick_hash
 from toolserver import StandardTool, context, register
-from toolserver.auth.passwords import hash_password
 from toolserver.errors import StartError
 from toolserver.home import Home
 from toolserver.http.certificates import Certificates
@@ -253,7 +253,7 @@ def test_alternative_names_will_do(folder, kind, identity, expected):
 
 
 def test_all_credentials_have_to_name_the_same_client(folder):
-    hashed = hash_password("secret")
+    hashed = quick_hash("secret")
     passwd = folder.home.config / "passwd"
     passwd.write_text(f"ann:{hashed}\nbob:{hashed}\n")
     (folder.home.config / "hosts.deny").write_text("# nobody yet\n")

@@ -6,8 +6,8 @@ import gevent
 import pytest
 
 import toolserver.testing
+from tests.passwords import quick_hash
 from toolserver import StandardTool, Var, context, job, register
-from toolserver.auth.passwords import hash_password
 from toolserver.traces import current_trace
 
 CLIENTS, CALLS = 6, 40
@@ -51,7 +51,7 @@ def server(request, tmp_path_factory):
     home = toolserver.testing.Home(tmp_path_factory.mktemp("home"))
     home.create()
     names = [f"client{number}" for number in range(CLIENTS)]
-    hashed = hash_password("secret")
+    hashed = quick_hash("secret")
     passwd = "".join(f"{name}:{hashed}\n" for name in names)
     groups = "".join(f"team{number}: {name}\n" for number, name in enumerate(names))
     (home.path / "config" / "passwd").write_text(passwd)

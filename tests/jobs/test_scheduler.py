@@ -10,6 +10,7 @@ import pytest
 from gevent.event import Event
 
 from tests.http.raw_http import wait_for
+from tests.passwords import quick_hash
 from toolserver import (
     FactoryTool,
     Job,
@@ -25,7 +26,6 @@ from toolserver import (
     retry,
     threaded,
 )
-from toolserver.auth.passwords import hash_password
 from toolserver.contexts import Context, bind
 from toolserver.errors import (
     Conflict,
@@ -356,7 +356,7 @@ def test_a_job_has_its_own_context(server, press):
 
 def test_the_job_of_a_client_that_has_gone_is_refused(server, press):
     passwd = server.worker.home.config / "passwd"
-    passwd.write_text(f"ann:{hash_password('secret')}\n")
+    passwd.write_text(f"ann:{quick_hash('secret')}\n")
     server.worker._access.load()
     server.worker.jobs.hold()
     answer = server.http.post("/press/ask_who", auth=("ann", "secret"))

@@ -9,10 +9,10 @@ from gevent.event import Event
 from mcp_types import _v2025_11_25 as early
 
 from tests.http.raw_http import wait_for
+from tests.passwords import quick_hash
 from tests.protocols.test_mcp import ENVELOPE, STATELESS
 from tests.protocols.test_mcp_clients import look
 from toolserver import Image, StandardTool, limit, progress, register
-from toolserver.auth.passwords import hash_password
 from toolserver.protocols.mcp_envelope import HANDSHAKE
 from toolserver.testing import serve
 
@@ -51,7 +51,7 @@ class Long(StandardTool):
 def server(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     (home / "config").mkdir()
-    lines = [f"{name}:{hash_password(name)}" for name in ("ann", "bob")]
+    lines = [f"{name}:{quick_hash(name)}" for name in ("ann", "bob")]
     (home / "config" / "passwd").write_text("\n".join(lines))
     with serve(Long, home=home) as running:
         yield running

@@ -5,9 +5,9 @@ import contextlib
 import pytest
 import requests
 
+from tests.passwords import quick_hash
 from tests.test_logs import wait_for
 from toolserver import StandardTool, context, register
-from toolserver.auth.passwords import hash_password
 from toolserver.declarations import declared
 from toolserver.home import Home
 from toolserver.logs import AccessLog
@@ -79,7 +79,7 @@ def test_the_access_log_names_the_client_behind_the_proxy(tmp_path, form):
 
     home = Home(tmp_path)
     home.create()
-    (home.config / "passwd").write_text(f"ann:{hash_password('secret')}\n")
+    (home.config / "passwd").write_text(f"ann:{quick_hash('secret')}\n")
     worker = Worker(
         Settings(server=ServerSettings(port=0, trusted_proxies=("127.0.0.1",))),
         home,
