@@ -103,12 +103,12 @@ class Attachment:
             Abandoned: It does not end by that, and a second Ctrl-C came.
         """
         try:
-            self._send(Run(source, as_json))
-            return self._wait(Done)
-        except KeyboardInterrupt:
-            self._send(Interrupt())
-        try:
-            return self._wait(Done)
+            try:
+                self._send(Run(source, as_json))
+                return self._wait(Done)
+            except KeyboardInterrupt:
+                self._send(Interrupt())
+                return self._wait(Done)
         except KeyboardInterrupt:
             raise Abandoned from None
 
