@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolserver.describe.prose import MARKDOWN, PLAIN, RST, docformat_of, to_html
+from toolserver.describe.prose import (
+    MARKDOWN,
+    PLAIN,
+    RST,
+    docformat_of,
+    to_html,
+    to_inline_html,
+)
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -43,9 +50,10 @@ class Harmless(HTMLParser):
 @pytest.mark.parametrize("docformat", [MARKDOWN, RST, PLAIN])
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_is_run_or_fetched(text, docformat):
-    html = str(to_html(text, docformat))
-    Harmless().feed(html)
-    assert "root:" not in html
+    for render in (to_html, to_inline_html):
+        html = str(render(text, docformat))
+        Harmless().feed(html)
+        assert "root:" not in html
 
 
 @given(st.lists(st.sampled_from(HOSTILE) | st.text(max_size=20), max_size=4))
@@ -62,6 +70,24 @@ def test_each_format_is_rendered():
         '<p class="written">a *b*\n\n  &lt;c&gt;</p>'
     )
     assert to_html(" \n") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "docformat", "shown"),
+    [
+        ("Weigh `x` in ``y``.", MARKDOWN, "Weigh <code>x</code> in <code>y</code>."),
+        ("Weigh *x*.", RST, "Weigh <em>x</em>."),
+        ("Weigh *x* & <b>.", PLAIN, "Weigh *x* &amp; &lt;b&gt;."),
+        # What is more than a line of text would break the line that it is in.
+        ("# Weigh *x*.", MARKDOWN, "# Weigh *x*."),
+        ("- Weigh\n\n- Sell", MARKDOWN, "- Weigh\n\n- Sell"),
+        ("One.\n\nTwo.", MARKDOWN, "One.\n\nTwo."),
+        ("    code", MARKDOWN, "    code"),
+        ("", MARKDOWN, ""),
+    ],
+)
+def test_a_line_is_rendered_for_a_place_within_a_line(text, docformat, shown):
+    assert to_inline_html(text, docformat) == shown
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ obeyed, and links lead nowhere but to pages and mail addresses.
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -15,10 +16,11 @@ from importlib.util import find_spec
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-__all__ = ["MARKDOWN", "PLAIN", "RST", "docformat_of", "to_html"]
+__all__ = ["MARKDOWN", "PLAIN", "RST", "docformat_of", "to_html", "to_inline_html"]
 
 MARKDOWN, RST, PLAIN = "markdown", "restructuredtext", "plaintext"
 _FORMATS = {"md": MARKDOWN, "rst": RST, "rest": RST, "plain": PLAIN, "text": PLAIN}
+_PARAGRAPH = re.compile(r"<p>((?:(?!<(?:p|/p|div|pre|ul|ol)\b).)*)</p>", re.DOTALL)
 #: Whether the extra is installed.
 _HAS_RST = find_spec("docutils") is not None
 
@@ -60,6 +62,24 @@ def to_html(text: str, docformat: str = MARKDOWN) -> Markup:
 
         return render(text)
     return Markup('<p class="written">{}</p>').format(escape(text.strip("\n")))
+
+
+@lru_cache(maxsize=4096)
+def to_inline_html(text: str, docformat: str = MARKDOWN) -> Markup:
+    """Render a text of one line, for a place within a line.
+
+    Args:
+        text: The text.
+        docformat: How it is written.
+
+    Returns:
+        HTML as `to_html` makes it, without paragraphs; what would be more than one is
+        shown as it is written.
+    """
+    found = _PARAGRAPH.fullmatch(to_html(text, docformat).strip())
+    if docformat == PLAIN or found is None:
+        return escape(text)
+    return Markup(found[1])  # noqa: S704  # `to_html` has made it
 
 
 @cache

@@ -11,7 +11,7 @@ from toolserver.describe.prose import to_html
 from toolserver.entries import ToolEntry
 from toolserver.markup.pages import html
 from toolserver.methods import MethodSpec
-from toolserver.pages.site import Site, doc_of, exported, format_of
+from toolserver.pages.site import Site, brief, doc_of, exported, format_of
 
 __all__ = ["overview"]
 
@@ -88,7 +88,7 @@ def _summary(entry: ToolEntry, methods: list[MethodSpec], site: Site) -> Markup:
                     html.code(spec.name), href=site.link(entry.namespace, spec.name)
                 ),
                 " ",
-                html.span(parse_docstring(spec.doc).summary),
+                html.span(brief(type(entry.tool), spec)),
             )
             for spec in methods
             if spec.name != "list_methods"

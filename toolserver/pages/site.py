@@ -7,13 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from toolserver.describe.docstrings import DocString
-from toolserver.describe.prose import RST, docformat_of
+from markupsafe import Markup
+
+from toolserver.describe.docstrings import DocString, parse_docstring
+from toolserver.describe.prose import RST, docformat_of, to_inline_html
 from toolserver.methods import MethodSpec
 from toolserver.tools import Tool
 from toolserver.toolspecs import describe_tool
 
-__all__ = ["ROOT", "Site", "doc_of", "exported", "format_of"]
+__all__ = ["ROOT", "Site", "brief", "doc_of", "exported", "format_of"]
 
 #: How a URL names the root tool, whose namespace is empty.
 ROOT = "_root"
@@ -92,3 +94,14 @@ def format_of(cls: type, told: DocString) -> str:
         told: The doc string.
     """
     return RST if told.is_sphinx else docformat_of(cls)
+
+
+def brief(cls: type, spec: MethodSpec) -> Markup:
+    """What a method does, in a line.
+
+    Args:
+        cls: The class of the tool.
+        spec: The method.
+    """
+    told = parse_docstring(spec.doc)
+    return to_inline_html(told.summary, format_of(cls, told))

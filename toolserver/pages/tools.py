@@ -19,7 +19,7 @@ from toolserver.markup.content import Child
 from toolserver.markup.pages import html
 from toolserver.pages.methods import method_section, rest_line
 from toolserver.pages.records import explained
-from toolserver.pages.site import Site, doc_of, exported, format_of
+from toolserver.pages.site import Site, brief, doc_of, exported, format_of
 from toolserver.tools import Tool
 
 __all__ = ["tool_page"]
@@ -151,7 +151,7 @@ def _child(cls: type[Tool], entry: ToolEntry, site: Site) -> Iterator[Markup]:
         html.li(
             html.code(f"{spec.name}{spec.signature}"),
             " ",
-            html.span(parse_docstring(spec.doc).summary),
+            html.span(brief(cls, spec)),
         )
         for spec in exported(cls)
         if spec.name != "list_methods"
