@@ -209,6 +209,78 @@ def test_record_cannot_be_forged(records):
     assert all(line.startswith("  ") for line in others)
 
 
+def json_line(log):
+    """What a logger writes in JSON, read again."""
+    lines = Lines()
+    logger = logging.Logger("toolserver.test")
+    logger.addHandler(ErrorLog(lines, form="json"))
+    log(logger)
+    (line,) = lines
+    assert line.endswith("}\n")
+    assert line[:-1].isascii()
+    assert line[:-1].isprintable()
+    return json.loads(line)
+
+
+def test_record_in_json():
+    found = json_line(lambda logger: logger.warning("disk %s", "full"))
+    moment = found.pop("time")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment)
+    assert found == {
+        "level": "warning",
+        "logger": "toolserver.test",
+        "message": "disk full",
+    }
+
+
+def test_record_in_json_names_the_call():
+    class Tool:
+        namespace = "shop.orders"
+
+    def log(logger):
+        outer = Context(client="a\nb", request_id="r-7")
+        with bind(outer.nested(Tool(), "place")):
+            logger.error("failed", stack_info=True)
+
+    found = json_line(log)
+    assert (found["request_id"], found["client"]) == ("r-7", "a\nb")
+    assert found["method"] == "shop.orders.place"
+    assert "test_logs.py" in found["stack"]
+
+
+def test_record_in_json_has_its_traceback():
+    def log(logger):
+        try:
+            raise ValueError("x" * 100_000)
+        except ValueError:
+            logger.exception("got it")
+
+    found = json_line(log)
+    assert found["traceback"].startswith("Traceback")
+    assert len(found["traceback"]) < 20_000
+
+
+def test_record_in_json_has_what_was_logged_beside_the_message():
+    extra = {"order": 5, "paid": None, "rate": 0.5, "odd": float("nan")}
+    extra |= {"tool": Lines, "long": "x" * 2000, "level": "forged"}
+    found = json_line(lambda logger: logger.error("failed", extra=extra))
+    assert (found["order"], found["paid"], found["rate"]) == (5, None, 0.5)
+    assert (found["odd"], found["tool"]) == ("nan", str(Lines))
+    assert found["long"] == "x" * 1024 + "..."
+    assert found["level"] == "error"
+
+
+@given(any_text, any_text)
+def test_nothing_from_outside_breaks_a_json_record(client, text):
+    def log(logger):
+        with bind(Context(client=client or None, request_id="r")):
+            logger.error("%s", text, extra={"told": text})
+
+    found = json_line(log)
+    assert found["message"] == text
+    assert found.get("client", "") == client
+
+
 def test_record_that_cannot_be_formatted(records, capsys):
     logger, lines = records
     logger.error("%d", "x")
@@ -334,6 +406,25 @@ def test_logs_of_a_server(tmp_path):
     assert "written" in (tmp_path / "error.log").read_text()
     assert "not written" not in (tmp_path / "error.log").read_text()
     assert (tmp_path / "access.log").read_text().startswith("unix: - - [")
+
+
+def test_the_error_log_of_a_server_in_json(tmp_path):
+    settings = LogSettings(error_format="json")
+    logs = Logs(tmp_path, settings, to_terminal=False)
+    try:
+        logging.getLogger("toolserver.a").warning("two\nlines", extra={"order": 5})
+        # What the logs themselves have to say stands there in the same form.
+        (tmp_path / "access.log").unlink()
+        (tmp_path / "access.log").mkdir()
+        reopen_all()
+        wait_for(lambda: "goes on" in (tmp_path / "error.log").read_text())
+    finally:
+        logs.close()
+    lines = (tmp_path / "error.log").read_text().splitlines()
+    first, *_, last = map(json.loads, lines)
+    assert (first["message"], first["order"]) == ("two\nlines", 5)
+    assert (last["level"], last["logger"]) == ("warning", "toolserver.logs")
+    assert "the old file goes on" in last["message"]
 
 
 def test_who_is_refused_stands_in_the_audit_log_alone(tmp_path):

@@ -109,7 +109,7 @@ def test_the_error_log_names_the_trace():
     request = Request(headers=Headers([("Traceparent", PARENT)]))
     record = logging.LogRecord("relay", logging.ERROR, "", 0, "failed", (), None)
     with bind(Context(request=request)):
-        assert f" trace={TRACE}] failed" in ErrorLog().format(record)
+        assert f" trace_id={TRACE}] failed" in ErrorLog().format(record)
 
 
 def test_the_access_log_names_the_trace():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def reopen_all() -> None:
         writer.reopen()
 
 
+def _as_line(message: str) -> str:
+    moment = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{moment} WARNING toolserver.logs: {message}\n"
+
+
 class LineWriter:
     """Appends lines to a file, from a native thread of its own.
 
@@ -48,6 +54,7 @@ class LineWriter:
         closes: Whether that file is closed in the end.
         bound: Lines that may wait; what comes beyond them is dropped.
         report_to: Where lost lines are reported; by default here.
+        as_line: Makes a line of what is reported here.
 
     Attributes:
         lost: Lines that were dropped so far.
@@ -64,12 +71,14 @@ class LineWriter:
         closes: bool = False,
         bound: int = 100_000,
         report_to: LineWriter | None = None,
+        as_line: Callable[[str], str] = _as_line,
     ) -> None:
         self.lost = 0
         self._path = path
         self._closes = closes or path is not None
         self._bound = bound
         self._report_to = report_to or self
+        self._as_line = as_line
         self._reported = 0
         self._reopens = False
         self._is_broken = False
@@ -83,6 +92,14 @@ class LineWriter:
         self._is_closed = False
         _writers.add(self)
         _start_thread(self._run, ())
+
+    def warn(self, message: str) -> None:
+        """Have a warning of the logs themselves written.
+
+        Args:
+            message: What has happened.
+        """
+        self.write(self._as_line(message))
 
     def write(self, line: str) -> None:
         """Have a line written soon; never waits.
@@ -144,10 +161,7 @@ class LineWriter:
             descriptor = self._open()
         except StartError as error:
             # Better into the old file than nowhere.
-            moment = time.strftime("%Y-%m-%d %H:%M:%S")
-            self._report_to.write(
-                f"{moment} WARNING toolserver.logs: {error}; the old file goes on\n"
-            )
+            self._report_to.warn(f"{error}; the old file goes on")
             return
         os.close(self._descriptor)
         self._descriptor = descriptor
@@ -164,11 +178,7 @@ class LineWriter:
         if self.lost > self._reported:
             count, self._reported = self.lost - self._reported, self.lost
             name = self._path.name if self._path is not None else "standard error"
-            moment = time.strftime("%Y-%m-%d %H:%M:%S")
-            self._report_to.write(
-                f"{moment} WARNING toolserver.logs: {name}: {count} lines lost: "
-                f"{self._reason}\n"
-            )
+            self._report_to.warn(f"{name}: {count} lines lost: {self._reason}")
 
     def _write(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "backslashreplace"))

@@ -6,11 +6,15 @@ and all that is not ASCII are written as ``\xNN``, and long fields are cut.
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import re
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
@@ -30,6 +34,8 @@ FIELD = 1024
 MESSAGE = 16 * 1024
 _REFUSED = re.compile(r"[^\x20-\x7e]|[\"\\]")
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+#: What each record has; the rest was logged as ``extra``.
+_OF_ALL_RECORDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|[\\](?=x)")
 
 
@@ -43,11 +49,14 @@ def escape(text: str) -> str:
         Printable ASCII without quotes, at most 1 KiB of the text; each other byte,
         and the backslash, as ``\xNN``.
     """
-    if len(text) > FIELD:
-        text = text[:FIELD] + "..."
+    text = _cut(text)
     if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return _REFUSED.sub(_as_hex, text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= FIELD else text[:FIELD] + "..."
 
 
 def _as_hex(found: re.Match[str]) -> str:
@@ -140,25 +149,26 @@ class AccessLog:
 def _quoted(text: str | None) -> str:
     if text is None:
         return "null"
-    if len(text) > FIELD:
-        text = text[:FIELD] + "..."
-    return encode_basestring_ascii(text).replace("\x7f", "\\u007f")
+    return encode_basestring_ascii(_cut(text)).replace("\x7f", "\\u007f")
 
 
 class ErrorLog(logging.Handler):
     """Writes the records of `logging`, with what is known of the running call.
 
-    A record is one line: time, level, logger, in brackets request id, client and
-    method as far as there are any, and the message. A traceback follows indented,
-    so that no text of an exception passes for a record.
+    A record in the form of text is one line: time, level, logger, in brackets request
+    id, client and method as far as there are any, and the message. A traceback follows
+    indented, so that no text of an exception passes for a record. In JSON it is one
+    line with the same as members, and with what was logged as ``extra``.
 
     Args:
         writers: Where the lines go.
+        form: ``"text"`` or ``"json"``.
     """
 
-    def __init__(self, *writers: LineWriter) -> None:
+    def __init__(self, *writers: LineWriter, form: str = "text") -> None:
         super().__init__()
         self._writers = writers
+        self.format = _FORMS[form]  # type: ignore[method-assign]
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Have a record written, without a lock: it would bar native threads."""
@@ -177,47 +187,98 @@ class ErrorLog(logging.Handler):
         for writer in self._writers:
             writer.write(text)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The text of a record, with the end of its last line."""
-        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        message = _printable(record.getMessage()[:MESSAGE])
-        lines = [
-            f"{moment},{int(record.msecs):03d} {record.levelname} "
-            f"{record.name}:{_about_call()} {message}"
-        ]
-        if record.exc_info and record.exc_info[0] is not None:
-            text = "".join(traceback.format_exception(*record.exc_info))
-            if len(text) > MESSAGE:
-                # Where it was stands at both ends, a message between them.
-                half = MESSAGE // 2
-                text = f"{text[:half]}...\n...{text[-half:]}"
-            lines += [f"  {_printable(row)}" for row in text.splitlines()]
-        if record.stack_info:
-            lines += [f"  {_printable(row)}" for row in record.stack_info.splitlines()]
-        return "\n".join(lines) + "\n"
+
+def _as_text(record: logging.LogRecord) -> str:
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+    message = _printable(record.getMessage()[:MESSAGE])
+    lines = [
+        f"{moment},{int(record.msecs):03d} {record.levelname} "
+        f"{record.name}:{_in_brackets(_call_facts())} {message}"
+    ]
+    for text in (_traceback(record), record.stack_info or ""):
+        lines += [f"  {_printable(row)}" for row in text.splitlines()]
+    return "\n".join(lines) + "\n"
 
 
-def _about_call() -> str:
+def _as_json(record: logging.LogRecord) -> str:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    facts: dict[str, object] = {
+        "time": f"{moment}.{int(record.msecs):03d}Z",
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": record.getMessage()[:MESSAGE],
+        **_call_facts(),
+    }
+    if text := _traceback(record):
+        facts["traceback"] = text
+    if record.stack_info:
+        facts["stack"] = record.stack_info
+    for name, value in vars(record).items():
+        if name not in _OF_ALL_RECORDS:
+            facts.setdefault(name, _plain(value))
+    return json.dumps(facts, separators=(",", ":")).replace("\x7f", "\\u007f") + "\n"
+
+
+def _plain(value: object) -> object:
+    """What JSON can say of a value that was logged."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return _cut(str(value))
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[0] is None:
+        return ""
+    text = "".join(traceback.format_exception(*record.exc_info))
+    if len(text) > MESSAGE:
+        # Where it was stands at both ends, a message between them.
+        half = MESSAGE // 2
+        text = f"{text[:half]}...\n...{text[-half:]}"
+    return text
+
+
+def _call_facts() -> dict[str, str]:
+    """What is known of the running call, by its names in JSON."""
     context = current()
     if context is None:
-        return ""
-    facts = [context.request_id]
+        return {}
+    facts = {"request_id": context.request_id}
     if context.client:
-        facts.append(f"client={escape(context.client)}")
+        facts["client"] = _cut(context.client)
     if context.method:
         namespace = getattr(context.tool, "namespace", "")
         method = f"{namespace}.{context.method}" if namespace else context.method
-        facts.append(f"method={escape(method)}")
+        facts["method"] = _cut(method)
     if context.job_id:
-        facts.append(f"job={context.job_id}")
+        facts["job"] = context.job_id
     if trace := current_trace():
-        facts.append(f"trace={trace_id(trace)}")
-    return f" [{' '.join(facts)}]"
+        facts["trace_id"] = trace_id(trace)
+    return facts
+
+
+def _in_brackets(facts: dict[str, str]) -> str:
+    if not facts:
+        return ""
+    # The first one, the id of the request, needs no name.
+    words = [f"{name}={escape(text)}" for name, text in facts.items()]
+    words[0] = facts["request_id"]
+    return f" [{' '.join(words)}]"
 
 
 def _printable(text: str) -> str:
     """Text with its control characters escaped; other scripts stay readable."""
     return text if text.isprintable() else _UNPRINTABLE.sub(_as_hex, text)
+
+
+def _warning(form: Callable[[logging.LogRecord], str], message: str) -> str:
+    facts = {"name": __name__, "levelname": "WARNING", "msg": message}
+    return form(logging.makeLogRecord(facts))
+
+
+_FORMS = {"text": _as_text, "json": _as_json}
+_WARNINGS = {name: partial(_warning, form) for name, form in _FORMS.items()}
 
 
 class Logs:
@@ -238,13 +299,16 @@ class Logs:
     def __init__(
         self, folder: Path, settings: LogSettings, *, to_terminal: bool
     ) -> None:
-        errors = LineWriter(folder / "error.log")
+        form = settings.error_format
+        errors = LineWriter(folder / "error.log", as_line=_WARNINGS[form])
         self._writers = [errors]
         if to_terminal:
             # A copy: where a tool closes the original, its number is given to a socket
             # or a file next, and the lines would go there.
-            self._writers.append(LineWriter(descriptor=os.dup(2), closes=True))
-        self._handler = ErrorLog(*self._writers)
+            self._writers.append(
+                LineWriter(descriptor=os.dup(2), closes=True, as_line=_WARNINGS[form])
+            )
+        self._handler = ErrorLog(*self._writers, form=form)
         self.access: AccessLog | None = None
         if settings.access:
             lines = LineWriter(folder / "access.log", report_to=errors)

@@ -440,10 +440,12 @@ class LogSettings(_Section, frozen=True):
     access: Annotated[bool, _doc("Write log/access.log.")] = True
     format: Annotated[
         str,
-        _doc(
-            'Form of the access log: "combined" or "json".', pattern="^(combined|json)$"
-        ),
+        _doc("Form of the access log.", pattern="^(combined|json)$"),
     ] = "combined"
+    error_format: Annotated[
+        str,
+        _doc("Form of the error log.", pattern="^(text|json)$"),
+    ] = "text"
     level: Annotated[
         str,
         _doc(

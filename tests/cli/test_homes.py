@@ -56,7 +56,8 @@ def test_config_tells_values_and_origins(tmp_path):
     assert ['tool."shop.orders".currency', "=", '"€"', "#", f"{file}:4"] in words
     found = json.loads(run(tmp_path, "config", "--json", "log", env=env).out)
     assert found["log.format"] == {"value": "json", "origin": f"{file}:2"}
-    assert set(found) == {"log.access", "log.format", "log.level", "log.rpc"}
+    rest = {"log.access", "log.error_format", "log.level", "log.rpc"}
+    assert set(found) == {"log.format", *rest}
 
 
 def test_config_of_an_unknown_setting(tmp_path):
