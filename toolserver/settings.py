@@ -128,6 +128,14 @@ class ServerSettings(_Section, frozen=True):
             ge=0,
         ),
     ] = 1.0
+    hang_timeout: Annotated[
+        float,
+        _doc(
+            "Time after which a worker process whose event loop stands still is killed "
+            "and replaced; 0 for never.",
+            ge=0,
+        ),
+    ] = 300.0
     call_timeout: Annotated[
         float, _doc("Time after which a call is ended; 0 for no bound.", ge=0)
     ] = 0.0

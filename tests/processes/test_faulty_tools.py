@@ -12,6 +12,7 @@ from tests.processes.servers import server, wait_for
 
 TOOLS = '''
 import contextlib
+import ctypes
 import gc
 import os
 import socket
@@ -152,6 +153,10 @@ class Hostile(StandardTool):
     def loops(self) -> None:
         while not os.path.exists(os.environ["JOURNAL"] + ".end"):
             pass
+
+    def loops_in_c(self) -> None:
+        # Unlike CDLL it keeps the lock of Python: no thread of the process goes on.
+        ctypes.PyDLL(None).sleep(600)
 
     def on_stop(self) -> None:
         raise SystemExit(0)
@@ -333,3 +338,19 @@ def test_a_call_that_loops_holds_up_its_own_worker_alone(tmp_path):
         assert (found.home / "journal").read_text() == 2 * "closed\n"
         assert "hostile: on_stop failed: SystemExit: 0" in found.log
         assert re.search(r'tools/demo\.py", line \d+, in on_stop', found.log)
+
+
+@pytest.mark.parametrize("method", ["loops", "loops_in_c"])
+def test_a_worker_whose_loop_stands_still_for_too_long_is_replaced(tmp_path, method):
+    settings = "[server]\nhang_timeout = 4\n"
+    home = tmp_path / "home"
+    with server(home, workers=2, tools=TOOLS, settings=settings) as found:
+        before = set(found.workers)
+        with pytest.raises(requests.ConnectionError):
+            requests.post(f"{found.url}/hostile/{method}", timeout=60)
+        wait_for(lambda: len(found.workers) == 2 and set(found.workers) != before)
+        (gone,) = before - set(found.workers)
+        assert f"worker {gone} hangs: its loop has not turned for" in found.log
+        assert found.call("hostile.fine") == "fine"
+        # The other one had nothing to do, which is no reason.
+        assert len(before & set(found.workers)) == 1

@@ -8,7 +8,8 @@ place; series are only ever appended:
 offset size         meaning
 ====== ============ =========================================================
 0      8            end of the last whole series, in words of 8 bytes
-8      8            unused
+8      8            when the loop of the process last turned, seconds of the
+                    monotonic clock; 0 before it serves
 16     -            series, one after the other
 ====== ============ =========================================================
 
@@ -27,13 +28,22 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import time
 from collections.abc import Iterator
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-__all__ = ["COUNTER", "GAUGE", "CountSheet", "Series", "make_sheet", "read_series"]
+__all__ = [
+    "COUNTER",
+    "GAUGE",
+    "CountSheet",
+    "Series",
+    "make_sheet",
+    "read_beat",
+    "read_series",
+]
 
 #: Kinds of series: what only grows and outlives its process, and what is so just now.
 COUNTER, GAUGE = "c", "g"
@@ -41,9 +51,10 @@ COUNTER, GAUGE = "c", "g"
 #: to take no memory.
 _SIZE = 2 * 2**20
 _WORD = 8
-_FIRST = 2
+_BEAT, _FIRST = 1, 2
 _HEAD = struct.Struct("=II")
 _END = struct.Struct("=Q")
+_MOMENT = struct.Struct("=d")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[str, ...]).decode
@@ -120,12 +131,26 @@ class CountSheet:
         self._opened[key] = first
         return first
 
+    def beat(self) -> None:
+        """Tell that the loop of this process turns."""
+        self.values[_BEAT] = time.monotonic()
+
     def series(self) -> Iterator[Series]:
         """All that was counted."""
         return read_series(self.memory)
 
     def _write_end(self) -> None:
         _END.pack_into(self.memory, 0, self._end)
+
+
+def read_beat(memory: mmap.mmap) -> float:
+    """When the loop of a process last turned, by `time.monotonic`; 0 before it serves.
+
+    Args:
+        memory: The memory of its sheet.
+    """
+    moment: float = _MOMENT.unpack_from(memory, _BEAT * _WORD)[0]
+    return moment
 
 
 def read_series(memory: mmap.mmap) -> Iterator[Series]:

@@ -6,7 +6,13 @@ import mmap
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from toolserver.metrics.sheets import COUNTER, Series, make_sheet, read_series
+from toolserver.metrics.sheets import (
+    COUNTER,
+    Series,
+    make_sheet,
+    read_beat,
+    read_series,
+)
 
 __all__ = ["SheetReader", "Totals", "sum_series"]
 
@@ -37,6 +43,11 @@ class SheetReader:
     def __init__(self) -> None:
         self.file: BinaryIO = make_sheet()
         self.memory = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @property
+    def beat(self) -> float:
+        """When its loop last turned, by `time.monotonic`; 0 before it serves."""
+        return read_beat(self.memory)
 
     def series(self) -> Iterable[Series]:
         """What the process has counted so far."""

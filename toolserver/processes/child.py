@@ -113,6 +113,12 @@ class Child:
         hub.attach(ours)
 
     @property
+    def silence(self) -> float:
+        """For how long its event loop has not turned, seconds; 0 before it serves."""
+        beat = self.sheet.beat
+        return time.monotonic() - beat if beat else 0.0
+
+    @property
     def ending(self) -> str:
         """How it has ended."""
         return ending(self._process.wait())

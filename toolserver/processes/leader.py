@@ -45,6 +45,7 @@ class Leader:
             words,
             process.listener,
             stop_timeout=self._settings.stop_timeout,
+            hang_timeout=self._settings.hang_timeout,
             on_change=self._tell_workers,
         )
 
@@ -110,7 +111,9 @@ class Leader:
         try:
             settings = self._read_settings()
             ready = supervisor.reload(
-                settings.workers, stop_timeout=settings.stop_timeout
+                settings.workers,
+                stop_timeout=settings.stop_timeout,
+                hang_timeout=settings.hang_timeout,
             )
         except StartError as error:
             process.tell_reloaded(str(error))

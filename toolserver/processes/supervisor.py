@@ -29,6 +29,8 @@ _GOOD_S = 10.0
 #: Pauses before a worker is started again that has died young: the first, doubled each
 #: time, and the longest, seconds.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+#: Seconds between two looks at a worker, whether its loop turns.
+_LOOK_S = 1.0
 #: Seconds that a worker gets to end: beyond what its calls get, and before it serves.
 _GRACE_S, _UNREADY_GRACE_S = 5.0, 2.0
 
@@ -41,6 +43,8 @@ class Supervisor:
         arguments: The arguments of `toolserver.serve` for each worker.
         listener: The socket from which they accept.
         stop_timeout: Seconds that running calls get.
+        hang_timeout: Seconds for which the loop of a worker may stand still; 0 for no
+            bound.
         on_change: Told whenever a worker has come or gone.
     """
 
@@ -51,12 +55,14 @@ class Supervisor:
         listener: socket.socket,
         *,
         stop_timeout: float,
+        hang_timeout: float,
         on_change: Callable[[], None],
     ) -> None:
         self._home = home
         self._arguments = list(arguments)
         self._listener = listener
         self._stop_timeout = stop_timeout
+        self._hang_timeout = hang_timeout
         self._on_change = on_change
         self._totals = Totals()
         self._hub = Hub(survey=self._totals.series)
@@ -99,7 +105,7 @@ class Supervisor:
             self._await(child)
         return ready
 
-    def reload(self, count: int, *, stop_timeout: float) -> Ready:
+    def reload(self, count: int, *, stop_timeout: float, hang_timeout: float) -> Ready:
         """Replace the workers one by one by new ones, which load everything anew.
 
         A new one takes requests before an old one takes no more, so that none is
@@ -108,6 +114,7 @@ class Supervisor:
         Args:
             count: How many there shall be.
             stop_timeout: Seconds that running calls get from now on.
+            hang_timeout: Seconds for which a loop may stand still from now on.
 
         Returns:
             What the first new one has told.
@@ -117,6 +124,7 @@ class Supervisor:
         """
         ready = self._replace(0)
         self._stop_timeout = stop_timeout
+        self._hang_timeout = hang_timeout
         for number in range(1, count):
             try:
                 self._replace(number)
@@ -195,6 +203,7 @@ class Supervisor:
 
     def _keep(self, child: Child) -> None:
         """Wait until a worker ends; start another one where it was not to end."""
+        self._watch(child)
         self._bury(child)
         number = child.number
         if self._serving.get(number) is not child or self._is_stopping:
@@ -206,6 +215,21 @@ class Supervisor:
         is_young = time.time() - child.started < _GOOD_S
         self._young[number] = self._young.get(number, 0) + 1 if is_young else 0
         self._revivals[number] = gevent.spawn(self._revive, number)
+
+    def _watch(self, child: Child) -> None:
+        """Wait until a worker ends, and kill it where its loop stands still."""
+        silent = 0
+        while not child.wait(_LOOK_S):
+            silent = silent + 1 if 0 < self._hang_timeout < child.silence else 0
+            # Where the whole machine has paused, none has had its turn at the first
+            # look.
+            if silent == 2:
+                log.error(
+                    "worker %d hangs: its loop has not turned for %d s; it is killed",
+                    child.pid,
+                    child.silence,
+                )
+                child.send(signal.SIGKILL)
 
     def _revive(self, number: int) -> None:
         while True:

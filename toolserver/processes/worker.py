@@ -12,6 +12,7 @@ import signal
 import socket
 from typing import Any
 
+from gevent.hub import get_hub
 from gevent.monkey import get_original
 
 from toolserver.errors import StartError
@@ -27,6 +28,8 @@ __all__ = ["WorkerProcess"]
 #: Seconds that clients of a worker that is replaced get to leave it, because they are
 #: connecting, or sending their next requests, just now.
 _LEAVE_S = 1.0
+#: Seconds between two signs of life.
+_BEAT_S = 1.0
 #: Seconds beyond those of its running calls that a worker without a master gets.
 _GRACE_S = 5.0
 
@@ -54,6 +57,7 @@ class WorkerProcess(ServerProcess):
         self._tally = Tally(options.tally_fd, options.worker)
         os.close(options.tally_fd)
         self._sheet = CountSheet(options.counts_fd)
+        self._beats: Any = None
         os.close(options.counts_fd)
 
     def run(self) -> None:
@@ -87,6 +91,7 @@ class WorkerProcess(ServerProcess):
             link.on_end(self.stop)
             worker.start()
             heap.keep()
+            self._beat()
             self.report(
                 {
                     "url": worker.url,
@@ -100,6 +105,12 @@ class WorkerProcess(ServerProcess):
                 worker.retire(_LEAVE_S)
             worker.stop(tells_stop=self._number == 0 and not self._is_replaced)
             log.info("worker %d has stopped", os.getpid())
+
+    def _beat(self) -> None:
+        """Tell the master from now on that the loop turns."""
+        self._sheet.beat()
+        self._beats = get_hub().loop.timer(_BEAT_S, _BEAT_S, ref=False)
+        self._beats.start(self._sheet.beat)
 
     def _leave_to_another(self) -> None:
         self._is_replaced = True
