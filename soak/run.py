@@ -8,6 +8,7 @@ import os
 import platform
 import random
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,9 +184,10 @@ class _Soak:
             shown = len(self.record.wrong)
         stopping.set()
         gevent.joinall(working, timeout=_PATIENCE)
-        if not all(each.ready() for each in working):
-            self.record.tell_wrong("a client does not come to its end")
         for each in working:
+            if not each.ready():
+                at = "".join(traceback.format_stack(each.gr_frame))
+                self.record.tell_wrong(f"somebody does not come to an end:\n{at}")
             if each.exception is not None:
                 self.record.tell_wrong(f"the soak itself failed: {each.exception!r}")
         gevent.killall(working)

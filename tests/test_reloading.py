@@ -138,7 +138,7 @@ def test_calls_by_rules_are_those_of_the_new_code(sample):
 
 def test_running_calls_end_on_the_old_code_before_its_hooks_run(sample):
     told = sample.told
-    running = gevent.spawn(get, sample, "slow", seconds=0.3)
+    running = gevent.spawn(get, sample, "slow", seconds=1.5)
     http = sample.worker.http
     while not http.busy:
         gevent.sleep(0.001)
