@@ -127,6 +127,18 @@ def test_wrappers_may_share_one_name():
     }
 
 
+def test_classes_may_be_made_by_type():
+    @validate()
+    def refuse(self, call): ...
+
+    members = {"sell": lambda self: None, "_refuse": refuse}
+    made = type("Made", (StandardTool,), members)
+    assert exported(made) == {"list_methods", "sell"}
+    assert [wrapper.role for wrapper, *_ in wrappers_of(made)] == ["validate"]
+    with pytest.raises(TypeError, match="belongs to the framework"):
+        type("Made", (StandardTool,), {"storage": lambda self: None})
+
+
 def test_names_of_the_framework_are_refused_with_the_way_out():
     with pytest.raises(TypeError, match=r'@expose\("spawn"\)'):
 

@@ -10,6 +10,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, final
 
 from toolserver.contracts import check_contracts
@@ -52,9 +53,11 @@ _FINAL = frozenset(
 class _ClassBody(dict[str, Any]):
     """The body of a tool class; keeps wrappers apart that share a name like ``_``."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
         self.wrappers: list[tuple[str, Wrapper, Callable[..., Any]]] = []
+        for name, value in members.items():
+            self[name] = value
 
     def __setitem__(self, name: str, value: Any) -> None:
         wrapper = getattr(value, NOTE, None)
@@ -79,7 +82,7 @@ class ToolMeta(ABCMeta):
         metacls,
         name: str,
         bases: tuple[type, ...],
-        body: _ClassBody,
+        members: dict[str, Any],
         /,
         framework: bool = False,
     ) -> ToolMeta:
@@ -88,10 +91,11 @@ class ToolMeta(ABCMeta):
         Args:
             name: Its name.
             bases: Its bases.
-            body: What its body defines.
+            members: What its body defines, or what ``type`` was given.
             framework: Whether it is one of the framework's own base classes, which
                 export only what they expose themselves.
         """
+        body = members if isinstance(members, _ClassBody) else _ClassBody(members)
         cls = super().__new__(metacls, name, bases, dict(body))
         cls._own_wrappers = tuple(body.wrappers)
         cls._is_framework = framework
