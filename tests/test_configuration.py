@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import enum
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -314,7 +315,29 @@ def test_tool_setting_of_an_impossible_type():
     assert "Odd.x" in error_of(tool_settings, cls(print), "odd", {"x": 2})
 
 
+def test_tool_settings_whose_hints_cannot_be_resolved():
+    @dataclass(frozen=True)
+    class Unknown:
+        x: "NotThere" = None  # noqa: F821
+
+    assert error_of(tool_settings, Unknown(), "odd", {"x": 2}).endswith(
+        "Unknown: name 'NotThere' is not defined"
+    )
+
+
+def test_a_type_that_no_words_describe():
+    cls = dataclasses.make_dataclass("Odd", [("x", tuple[int, str])], frozen=True)
+    assert error_of(tool_settings, cls((1, "a")), "odd", {"x": 3}) == (
+        '[tool."odd"]: x: got 3: expected array, got int'
+    )
+
+
 # --- words
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    GREEN = "green"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +345,9 @@ def test_tool_setting_of_an_impossible_type():
     [
         (int, "an integer"),
         (Annotated[int, msgspec.Meta(gt=2, lt=5)], "an integer, above 2 and below 5"),
+        (Annotated[float, msgspec.Meta(le=5)], "a number, 5 or less"),
         (float | None, "a number or nothing"),
+        (Colour, '"red" or "green"'),
         (bool, "true or false"),
         (list[int], "a list, each item integer"),
         (dict[str, int], "a table"),
@@ -441,6 +466,14 @@ def test_merge_leaves_sections_in_other_forms():
     assert merged.text.startswith("server.port = 1\nlimits = { body = 3 }\n[log]\nrpc")
     assert "log.rpc" not in merged.added
     assert "log.level" in merged.added
+
+
+def test_merge_ends_the_last_line():
+    whole = samplefile.render()
+    text = whole[: whole.rindex("\n[")].rstrip("\n")
+    assert not text.endswith("\n")
+    merged = samplefile.merge(text.replace("# port = 4334\n", ""), "x")
+    assert merged.text.endswith("\n")
 
 
 def test_merge_keeps_windows_line_ends():

@@ -541,6 +541,26 @@ def test_an_invariant_takes_no_arguments():
         invariant(3)
 
 
+@pytest.mark.parametrize("made", [require, ensure])
+def test_a_contract_is_one_of_a_method(made):
+    decorate = made(lambda self: True)
+    with pytest.raises(TypeError, match=f"@{made.__name__}: got 3, expected a method"):
+        decorate(3)
+
+
+def test_an_override_of_a_method_with_contracts_is_a_method():
+    class Base(StandardTool):
+        @require(lambda self: True)
+        def work(self): ...
+
+    with pytest.raises(
+        TypeError, match=r"Wrong\.work: got 3, expected a method with contracts"
+    ):
+
+        class Wrong(Base):
+            work = 3
+
+
 def test_defaults_of_a_test_are_its_own():
     class Bounded(StandardTool):
         @require(lambda count, limit=3: count < limit)

@@ -76,6 +76,23 @@ def test_missing_home_says_what_to_do(tmp_path):
     assert f"run 'tsctl --home {tmp_path / 'x'} init'" in str(caught.value)
 
 
+def test_a_home_that_cannot_be_read(tmp_path):
+    home = make(tmp_path)
+    home.settings_file.unlink()
+    home.settings_file.symlink_to(home.settings_file)
+    with pytest.raises(StartError, match=r"toolserver\.toml: cannot be read: Too many"):
+        home.check()
+
+
+@pytest.mark.parametrize("name", ["config", "tools", "lib", "www"])
+def test_folder_that_cannot_be_read(tmp_path, monkeypatch, name):
+    home = make(tmp_path)
+    # Root may read everything.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / name)
+    with pytest.raises(StartError, match=f"{name}: cannot be read"):
+        home.prepare()
+
+
 def test_prepare_makes_what_is_missing(tmp_path):
     home = make(tmp_path)
     home.var.rmdir()

@@ -51,8 +51,20 @@ class Pair(msgspec.Struct, array_like=True):
     right: typing.Any
 
 
+class Tagged(msgspec.Struct, array_like=True, tag="tagged"):
+    left: typing.Any
+
+
 class Text(str):
     __slots__ = ()
+
+
+class Count(int):
+    pass
+
+
+class Share(float):
+    pass
 
 
 class Moment(datetime.datetime):
@@ -97,6 +109,9 @@ def test_plain_values_stay_what_they_are(value):
         (Order(Item("a")), {"type": "order", "firstItem": {"sku": "a", "at": None}}),
         (Order(1, "n"), {"type": "order", "firstItem": 1, "note": "n"}),
         (Pair(1, Point(2)), [1, [2, None]]),
+        (Tagged(Point(2)), ["tagged", [2, None]]),
+        (Count(3), 3),
+        (Share(1.5), 1.5),
         ((1, (2,)), [1, [2]]),
         ({4}, [4]),
         (frozenset({Colour.RED}), ["red"]),

@@ -1,10 +1,13 @@
 """Results that are kept for who asks the same."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import gevent
+import msgspec
 import pytest
 
 import toolserver.testing
@@ -34,6 +37,14 @@ class Red:
     text: str
 
 
+class Blue(msgspec.Struct):
+    text: str
+
+
+class Opaque:
+    pass
+
+
 @register("kept")
 class Kept(StandardTool):
     @read_only
@@ -45,6 +56,27 @@ class Kept(StandardTool):
     @cached(60.0, per_client=False)
     def of_value(self, value: Red | list[Decimal | str]) -> int:
         return next(numbers)
+
+    @read_only
+    @cached(60.0, per_client=False)
+    def of_anything(self, value: Any) -> int:
+        return next(numbers)
+
+    @read_only
+    @cached(60.0, per_client=False)
+    def content(self) -> bytes:
+        return b"%d" % next(numbers)
+
+    @read_only
+    @cached(60.0, per_client=False)
+    def pieces(self) -> Iterator[int]:
+        yield next(numbers)
+
+    @read_only
+    @cached(60.0, per_client=False)
+    def odd(self) -> Any:
+        next(numbers)
+        return {"tool": self, "at": next(numbers)}
 
     @read_only
     @cached(60.0)
@@ -129,6 +161,27 @@ def test_what_is_alike_and_not_the_same_is_told_apart(server):
     found = [server.call("kept.of_value", each) for each in asked]
     assert len(set(found)) == len(asked)
     assert [server.call("kept.of_value", each) for each in asked] == found
+
+
+def test_mappings_and_structs_are_told_apart(server):
+    asked = [{"a": 1}, {"a": 2}, {"b": 1}, Blue("a"), Blue("b"), ["a", 1]]
+    found = [server.call("kept.of_anything", each) for each in asked]
+    assert len(set(found)) == len(asked)
+    assert [server.call("kept.of_anything", each) for each in asked] == found
+
+
+def test_what_cannot_be_told_apart_is_asked_for_again(server):
+    value = Opaque()
+    first = server.call("kept.of_anything", value)
+    assert server.call("kept.of_anything", value) != first
+
+
+def test_bytes_are_kept(server):
+    assert server.call("kept.content") == server.call("kept.content")
+
+
+def test_what_can_be_used_once_is_not_kept(server):
+    assert list(server.call("kept.pieces")) != list(server.call("kept.pieces"))
 
 
 def test_each_client_has_its_own_unless_the_method_says(server):

@@ -220,6 +220,24 @@ def test_settings_bound_clients_and_addresses():
             ann.call("bounded.free")
 
 
+def test_an_address_of_ipv6_stands_for_its_network():
+    config = {
+        "server": {"trusted_proxies": ["127.0.0.1"]},
+        "limits": {"calls_per_address": "2/60"},
+    }
+    with toolserver.testing.serve(Bounded, config=config) as server:
+
+        def ask(*addresses):
+            fields = [{"X-Forwarded-For": each} for each in addresses]
+            return [statuses(server, "/bounded/free", 1, **each)[0] for each in fields]
+
+        assert ask("2001:db8::1", "2001:db8::2", "2001:db8::3") == [200, 200, 429]
+        assert ask("2001:db8:0:1::1") == [200]
+        # Customers of IPv4 are told apart, however their addresses are written.
+        assert ask("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1") == [200, 200, 429]
+        assert ask("::ffff:192.0.2.2") == [200]
+
+
 def test_settings_bound_tools_and_methods_and_go_before_marks():
     with serve(calls=["bounded=6/60", "bounded.twice=3/60"]) as server:
         assert statuses(server, "/bounded/twice", 4) == [200] * 3 + [429]

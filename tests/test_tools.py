@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from math import inf
 
 import pytest
 
@@ -11,6 +12,7 @@ from toolserver import (
     InternalTool,
     Request,
     StandardTool,
+    cached,
     destructive,
     expose,
     generator,
@@ -19,6 +21,7 @@ from toolserver import (
     parser,
     read_only,
     rest,
+    retry,
     validate,
 )
 from toolserver.errors import InvalidParams, StartError
@@ -157,6 +160,25 @@ def test_a_wrapper_of_a_method_that_is_not_there_is_refused():
 def test_a_verb_that_is_none_is_refused():
     with pytest.raises(TypeError, match="got verb 'FETCH'"):
         parser("x", "FETCH")
+
+
+def test_a_wrapper_of_what_has_no_name_is_refused():
+    with pytest.raises(TypeError, match="@parser: got 3, expected a method or its"):
+        parser(3)
+
+
+@pytest.mark.parametrize("decorate", [read_only, cached(60.0), limit(calls=1)])
+def test_a_mark_of_what_is_no_method_is_refused(decorate):
+    with pytest.raises(TypeError, match=r"^@\w+: got 3, expected a method"):
+        decorate(3)
+
+
+@pytest.mark.parametrize(
+    "given", [{"times": 0}, {"times": 1, "backoff": -1}, {"times": 1, "backoff": inf}]
+)
+def test_a_retry_has_to_be_one(given):
+    with pytest.raises(ValueError, match="expected at least one try and a pause"):
+        retry(**given)
 
 
 def test_two_methods_with_one_name_are_refused():
