@@ -14,8 +14,12 @@ from toolserver import (
     limit,
     register,
 )
+from toolserver.contexts import Context
 from toolserver.errors import Overload, StartError, ToolserverError, TooMany
-from toolserver.throttles import Rate
+from toolserver.message import Request
+from toolserver.registry import Registry
+from toolserver.settings import Limits
+from toolserver.throttles import Rate, Throttles
 
 started = []
 
@@ -276,3 +280,13 @@ def test_openapi_tells_of_bounds():
         paths = server.http.get("/openapi.json").json()["paths"]
         assert "429" in paths["/bounded/twice"]["post"]["responses"]
         assert "429" not in paths["/bounded/free"]["post"]["responses"]
+
+
+def test_who_has_no_address_is_bounded_too():
+    entry = Registry().add(Bounded(), "bounded")
+    Throttles(Limits(calls_per_address="1/60")).fit(entry)
+    throttle = entry.methods["free"].throttle
+    context = Context(request=Request(peer="unix:"))
+    throttle.charge(context)
+    with pytest.raises(TooMany):
+        throttle.charge(context)

@@ -312,7 +312,11 @@ def _network(peer: str) -> str:
     """Whose address it is: of IPv6 each customer has a network (RFC 6177)."""
     if ":" not in peer:
         return peer
-    address = ip_address(peer)
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        # What another WSGI server tells of a Unix socket, such as "unix:".
+        return peer
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return address.packed[:8].hex()
     return str(getattr(address, "ipv4_mapped", address))
