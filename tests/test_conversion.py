@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import datetime as dt
 import enum
@@ -708,3 +709,34 @@ def test_text_in_iso_8601_is_a_time():
     assert convert(Type(dt.datetime), "2026-01-02T03:04:00Z", "when", lax=True) == day
     assert convert(Type(dt.timedelta), "PT5S", "for", lax=True) == dt.timedelta(0, 5)
     assert convert(Type(dt.datetime | None), "", "when", lax=True) is None
+
+
+class Strict(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    left: int
+
+
+@pytest.mark.parametrize("value", ["inf", "-Infinity", "nan"])
+def test_text_of_what_is_no_number_is_refused_in_a_list_too(value):
+    assert convert(Type(list[float]), ["1", "2.5"], "x", lax=True) == [1.0, 2.5]
+    with pytest.raises(InvalidParams, match=r"x\[1\]: expected float"):
+        convert(Type(list[float]), ["1", value], "x", lax=True)
+
+
+@pytest.mark.parametrize("hint", [int | None, list[int] | None, Circle | None])
+def test_empty_text_may_stand_for_nothing(hint):
+    assert convert(Type(hint), "", "x", lax=True) is None
+    with pytest.raises(InvalidParams, match="x: expected"):
+        convert(Type(hint), "", "x")
+
+
+def test_an_array_has_no_more_members_than_its_class_if_it_says_so():
+    assert convert(Type(Strict), [1], "x") == Strict(1)
+    with pytest.raises(InvalidParams, match="x: "):
+        convert(Type(Strict), [1, 2], "x")
+
+
+def test_what_types_are_made_of():
+    assert Type(T).kind is Kind.ANY
+    (item,) = Type(collections.abc.Generator[int, None, str]).items
+    assert repr(item) == "<Type int>"
+    assert Type(typing.Required[int]).kind is Type(int).kind

@@ -123,3 +123,8 @@ def test_rules_go_by_the_name_of_the_method():
     rules = inherited_marks(Sub, "_tidy")["every"]
     assert rules == (Rule("30 * * * *", "UTC", 2), Rule("0 * * * *", "UTC", 0))
     assert inherited_marks(Sub, "tidy") == {} == inherited_marks(Sub, "nothing")
+
+
+def test_a_rule_that_never_comes_true_is_refused():
+    with pytest.raises(ValueError, match="30 2"):
+        Rule("0 0 30 2 *")

@@ -8,9 +8,20 @@ import logging
 import gevent
 import pytest
 
-from toolserver import StandardTool, Var, call, context, hidden, limit, proxy, tool
+from toolserver import (
+    FactoryTool,
+    StandardTool,
+    TransientTool,
+    Var,
+    call,
+    context,
+    hidden,
+    limit,
+    proxy,
+    tool,
+)
 from toolserver import validate as validator
-from toolserver.calls import Call
+from toolserver.calls import Call, Outcome
 from toolserver.contexts import Context, bind, current
 from toolserver.dispatcher import Dispatcher
 from toolserver.errors import (
@@ -33,6 +44,10 @@ trail = Var("trail", default="")
 class Busy(ApplicationError):
     code = -32777
     status = 423
+
+
+class NoWords(ApplicationError):
+    message = 3
 
 
 class Mute(Exception):
@@ -67,8 +82,30 @@ class Plain(StandardTool):
     def lost(self) -> None:
         call("plain.nowhere")
 
+    @limit(timeout=5)
+    def others_timeout(self) -> None:
+        raise gevent.Timeout(3)
+
+    def no_words(self) -> None:
+        raise NoWords("come back")
+
     def move(self) -> None:
         raise Redirect("/there")
+
+
+class Plant(TransientTool):
+    def name(self) -> str:
+        return self.key
+
+
+class Fields(FactoryTool):
+    children = (Plant,)
+
+    def __init__(self, error):
+        self.error = error
+
+    def child_exists(self, key: str) -> bool:
+        raise self.error
 
 
 class Guarded(StandardTool):
@@ -102,6 +139,13 @@ class Guarded(StandardTool):
         if number > 100:
             raise Redirect("/far")
         return number
+
+    def elsewhere(self) -> None:
+        self.steps.append("elsewhere")
+
+    @validator(elsewhere)
+    def _send_on(self, call):
+        raise Redirect("/near")
 
     @validator(work)
     def _check_work(self, call):
@@ -225,6 +269,27 @@ def test_an_exception_without_a_text_is_told_by_its_class(dispatcher, caplog):
     assert "plain.mute failed" in caplog.text
 
 
+def test_a_timeout_of_the_tool_itself_is_its_failure(dispatcher, caplog):
+    failed = outcome(dispatcher, "plain.others_timeout").error
+    assert type(failed) is ToolFault
+    assert failed.message == "Timeout: 3 seconds"
+
+
+def test_an_error_whose_message_is_no_text_is_a_fault_of_the_tool(dispatcher, caplog):
+    failed = outcome(dispatcher, "plain.no_words").error
+    assert type(failed) is ToolFault
+    assert "message: got int, expected str" in f"{failed.message} {caplog.text}"
+
+
+def test_an_outcome_without_a_judge_raises_what_is_not_its_own():
+    found = Outcome(Call("x"), value=3)
+    with pytest.raises(ValueError, match="no words"):
+        found.fail(ValueError("no words"))
+    refused = Forbidden("no")
+    assert found.fail(refused) is refused
+    assert (found.value, found.error) == (None, refused)
+
+
 def test_a_call_inside_that_fails_is_not_the_callers_mistake(dispatcher, caplog):
     assert outcome(dispatcher, "plain.lost").error.code == -32500
 
@@ -291,6 +356,23 @@ def test_a_refused_call_is_not_prepared(dispatcher, steps):
     with bind(Context(client="eve")), pytest.raises(Forbidden):
         dispatcher.prepare(Call("guarded.work", (1,)))
     assert steps == ["tool ()"]
+
+
+def test_a_validator_may_answer_instead(dispatcher, steps):
+    with bind(Context(protocol="REST")), pytest.raises(Redirect) as caught:
+        dispatcher.prepare(Call("guarded.elsewhere"))
+    assert caught.value.url == "/near"
+    assert "elsewhere" not in steps
+
+
+@pytest.mark.parametrize("error", [ValueError("no seed"), gevent.Timeout(3)])
+def test_what_a_factory_raises_is_told_as_of_a_call(dispatcher, caplog, error):
+    dispatcher.registry.add(Fields(error), "fields")
+    told = f"{type(error).__name__}: {error}"
+    with pytest.raises(ToolFault) as caught:
+        dispatcher.prepare(Call("fields.a.name"))
+    assert caught.value.message == told
+    assert dispatcher.call(Call("fields.a.name")).error.message == told
 
 
 def test_a_failure_aborts_and_an_answer_commits(dispatcher, steps, caplog):

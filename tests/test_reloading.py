@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 import toolserver.testing
-from toolserver import chain
+from toolserver import StandardTool, chain
 from toolserver.contexts import Context, bind
 from toolserver.declarations import declared
 from toolserver.errors import StartError
@@ -306,3 +306,12 @@ def test_no_call_is_lost_while_code_is_replaced(sample):
     gevent.joinall(askers, timeout=20)
     assert len(answers) == 160
     assert set(answers) <= {"one", *(f"v{number}" for number in range(6))}
+
+
+def test_a_name_that_another_file_has_taken_is_refused(sample):
+    sample.worker.registry.add(StandardTool(), "taken", source="other.py")
+    sample.write("two", **{f"{sample.name}.tool": "taken"})
+    told = r"namespace 'taken' is taken by a tool from other\.py"
+    with pytest.raises(StartError, match=told):
+        sample.worker.reload(sample.file)
+    assert get(sample, "version") == "one"

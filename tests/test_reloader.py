@@ -1,0 +1,18 @@
+"""Files that change are seen."""
+
+from threading import Event
+
+from toolserver.reloader import Watch
+
+
+def test_a_file_that_comes_and_one_that_goes(tmp_path):
+    awaited, folder = tmp_path / "awaited.py", tmp_path / "tools"
+    folder.mkdir()
+    gone = folder / "gone.py"
+    gone.touch()
+    # A link to nowhere, as editors leave them, is no file.
+    (folder / "lock.py").symlink_to("nowhere")
+    watch = Watch([awaited, folder], interval=0.01)
+    awaited.touch()
+    gone.unlink()
+    assert sorted(watch.wait(Event())) == [awaited, gone]
