@@ -341,6 +341,13 @@ class Colour(enum.Enum):
 
 
 @pytest.mark.parametrize(
+    ("text", "count"), [("= 1", 0), ("a = 1\n]", 1), ('a = "', 1), ("[[", 0)]
+)
+def test_statements_of_what_is_no_toml_come_to_an_end(text, count):
+    assert len(list(statements(text))) == count
+
+
+@pytest.mark.parametrize(
     ("type_", "words"),
     [
         (int, "an integer"),
@@ -466,6 +473,13 @@ def test_merge_leaves_sections_in_other_forms():
     assert merged.text.startswith("server.port = 1\nlimits = { body = 3 }\n[log]\nrpc")
     assert "log.rpc" not in merged.added
     assert "log.level" in merged.added
+
+
+def test_merge_refuses_to_change_a_text_that_looks_like_a_header():
+    text = '[server]\nx = """\n# [limits]\n"""\n'
+    assert "cannot be added without changing what is there" in error_of(
+        samplefile.merge, text, "x"
+    )
 
 
 def test_merge_ends_the_last_line():

@@ -88,6 +88,15 @@ def test_a_start_that_fails_stops_what_was_started(tmp_path):
     assert told[-2:] == ["b close", "a close"]
 
 
+def test_a_start_that_is_killed_is_no_failure_of_the_tool(tmp_path, caplog):
+    told = []
+    life = lifecycle(told, tmp_path, a="start")
+    life._registry.entry("a").tool.error = gevent.GreenletExit()
+    with pytest.raises(gevent.GreenletExit):
+        life.start()
+    assert "on_start failed" not in caplog.text
+
+
 def test_a_setup_that_fails_starts_nothing(tmp_path):
     told = []
     life = lifecycle(told, tmp_path, a="setup")

@@ -12,6 +12,7 @@ import toolserver
 from tests.http.raw_http import wait_for
 from tests.processes.servers import server as server_process
 from toolserver import FactoryTool, StandardTool, TransientTool, call, context, register
+from toolserver.errors import Redirect
 from toolserver.testing import serve
 
 TRACE = 0x4BF92F3577B34DA6A3CE929D0E0E4736
@@ -31,6 +32,9 @@ class Press(StandardTool):
 
     def fail(self) -> None:
         raise ValueError("no ink")
+
+    def move(self) -> None:
+        raise Redirect("/there")
 
     def later(self) -> str:
         return self.enqueue(0, self.shout, "a").result(10)
@@ -113,6 +117,19 @@ def test_a_failure_is_recorded(server, spans):
     assert span.status.status_code is StatusCode.ERROR
     (event,) = span.events
     assert event.attributes["exception.message"] == "no ink"
+
+
+def test_a_redirection_is_no_failure(server, spans):
+    answer = server.http.post("/press/move", allow_redirects=False)
+    assert answer.status_code == 303
+    span = spans(1)["press.move"]
+    assert span.status.status_code is StatusCode.UNSET
+    assert not span.events
+
+
+def test_the_client_is_told(server, spans):
+    assert server.as_client("ann").call("press.shout", "a") == "A"
+    assert spans(1)["press.shout"].attributes["enduser.id"] == "ann"
 
 
 def test_a_job_is_a_part_of_the_trace_of_who_started_it(server, spans):

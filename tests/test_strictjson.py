@@ -359,3 +359,15 @@ def test_what_json_cannot_carry_is_an_error(value, message):
     with pytest.raises(ApplicationError) as caught:
         strictjson.encode(value)
     assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rb'"\u003a:"', "::"),
+        (rb'[{"\u003a": 1}]', [{":": 1}]),
+        (rb'{"a:\u003a": ["\u003a"]}', {"a::": [":"]}),
+    ],
+)
+def test_escaped_colons_are_no_keys(text, expected):
+    assert strictjson.decode(text, max_depth=9) == expected

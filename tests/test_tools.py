@@ -162,6 +162,34 @@ def test_a_verb_that_is_none_is_refused():
         parser("x", "FETCH")
 
 
+def test_a_wrapper_that_is_overridden_by_another_is_the_other_one():
+    class Base(StandardTool):
+        def one(self): ...
+
+        @parser(one)
+        def _wrap(self, request): ...
+
+    class Other(Base):
+        @generator("one")
+        def _wrap(self, request, result): ...
+
+    assert [wrapper.role for wrapper, _, _ in wrappers_of(Other)] == ["generator"]
+
+
+def test_a_tool_of_no_server_starts_no_jobs():
+    with pytest.raises(RuntimeError, match="Shop: the tool belongs to no server"):
+        Shop().enqueue(0, "place")
+
+
+def test_a_hint_that_is_no_type_is_named():
+    class Wrong(StandardTool):
+        def method(self, a): ...
+
+    Wrong.method.__annotations__["a"] = [int]
+    with pytest.raises(StartError, match=r"Wrong\.method: "):
+        describe_tool(Wrong)
+
+
 def test_a_wrapper_of_what_has_no_name_is_refused():
     with pytest.raises(TypeError, match="@parser: got 3, expected a method or its"):
         parser(3)

@@ -1,5 +1,6 @@
 """Whether the server is well, and who may know why not."""
 
+import os
 import sqlite3
 import time
 
@@ -103,6 +104,25 @@ def test_a_server_whose_jobs_cannot_be_stored_is_not_ready(tmp_path):
         base.execute("ROLLBACK")
         base.close()
         until(lambda: server.http.get("/health/ready").status_code == 200)
+
+
+@pytest.mark.usefixtures("_hurried")
+def test_a_disk_that_does_not_answer_keeps_one_thread_waiting(tmp_path):
+    def told():
+        return server.http.get("/health/ready").json()["checks"]["store"]
+
+    with serve(tmp_path) as server:
+        # Who opens a pipe for writing waits until somebody reads.
+        pipe = tmp_path / "var" / f".health-{os.getpid()}"
+        os.mkfifo(pipe)
+        try:
+            until(lambda: "the store has not answered for" in told())
+            until(lambda: "the disk has not answered" in told())
+        finally:
+            reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            until(lambda: not pipe.exists())
+            os.close(reader)
+        until(lambda: told() == "ok")
 
 
 def test_a_server_that_is_to_stop_serves_on_until_others_have_noticed():
