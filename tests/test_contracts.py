@@ -548,6 +548,25 @@ def test_a_contract_is_one_of_a_method(made):
         decorate(3)
 
 
+def test_a_test_whose_source_is_nowhere_is_told_by_what_it_asks_for():
+    class Test:
+        def __init__(self, function):
+            self.__name__ = "<lambda>"
+            self.__wrapped__ = function
+
+        def __call__(self, count):
+            return count > 0
+
+    class Bounded(StandardTool):
+        @require(Test(lambda count: True))
+        def take(self, count: int) -> int:
+            return count
+
+    found = outcome(dispatch(("bounded", Bounded())), "bounded.take", 0).error
+    assert type(found) is RequireBroken
+    assert "a test of count" in found.message
+
+
 def test_an_override_of_a_method_with_contracts_is_a_method():
     class Base(StandardTool):
         @require(lambda self: True)

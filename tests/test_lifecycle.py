@@ -77,6 +77,14 @@ def test_each_stage_is_over_before_the_next_begins(tmp_path):
     assert told == []
 
 
+def test_without_a_home_nobody_has_to_be_waited_for():
+    told = []
+    registry = Registry()
+    registry.add(Told(told), "a")
+    Lifecycle(registry, None).start()
+    assert told[0] == "a setup"
+
+
 def test_a_start_that_fails_stops_what_was_started(tmp_path):
     told = []
     life = lifecycle(told, tmp_path, b="start 2")

@@ -20,6 +20,7 @@ from toolserver import (
     register,
 )
 from toolserver.errors import Conflict, InvalidParams, NotFound
+from toolserver.filetree import FileTree
 from toolserver.home import Home
 from toolserver.storage import Storage
 
@@ -515,3 +516,12 @@ def test_storage_is_final():
 
         class Bad(StandardTool):
             def storage(self) -> None: ...
+
+
+def test_a_folder_that_goes_each_time_ends_the_attempts(tmp_path, monkeypatch):
+    tree = FileTree(str(tmp_path), is_private=True)
+    # Somebody else is always quicker and removes the folder again.
+    monkeypatch.setattr(os, "mkdir", lambda *args, **options: None)
+    with pytest.raises(FileNotFoundError):
+        tree.write(["folder", "file"], b"content", durable=False, replaces=True)
+    assert not list(tmp_path.iterdir())
