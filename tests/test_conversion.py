@@ -740,3 +740,25 @@ def test_what_types_are_made_of():
     (item,) = Type(collections.abc.Generator[int, None, str]).items
     assert repr(item) == "<Type int>"
     assert Type(typing.Required[int]).kind is Type(int).kind
+
+
+@dataclasses.dataclass
+class Mixture:
+    kind: Mixed
+    sizes: list[float] | None
+
+
+def test_members_are_read_from_text_also_where_msgspec_cannot_read_the_whole():
+    def read(sizes):
+        return convert(Type(Mixture), {"kind": "red", "sizes": sizes}, "x", lax=True)
+
+    assert read(["1", "2.5"]) == Mixture(Mixed.RED, [1.0, 2.5])
+    assert read("") == Mixture(Mixed.RED, None)
+    with pytest.raises(InvalidParams, match=r"x\.sizes\[1\]: expected float"):
+        read(["1", "nan"])
+
+
+@pytest.mark.parametrize("value", [3, "a", {"left": 1}])
+def test_what_is_sent_as_an_array_is_nothing_else(value):
+    with pytest.raises(InvalidParams, match="x: expected"):
+        convert(Type(Strict), value, "x")

@@ -290,3 +290,13 @@ def test_who_has_no_address_is_bounded_too():
     throttle.charge(context)
     with pytest.raises(TooMany):
         throttle.charge(context)
+
+
+def test_an_address_of_ipv4_is_the_same_within_one_of_ipv6():
+    entry = Registry().add(Bounded(), "bounded")
+    Throttles(Limits(calls_per_address="1/60")).fit(entry)
+    throttle = entry.methods["free"].throttle
+    throttle.charge(Context(request=Request(peer="::ffff:192.0.2.1")))
+    throttle.charge(Context(request=Request(peer="::ffff:192.0.2.2")))
+    with pytest.raises(TooMany):
+        throttle.charge(Context(request=Request(peer="192.0.2.1")))
