@@ -75,7 +75,6 @@ class Kept(StandardTool):
     @read_only
     @cached(60.0, per_client=False)
     def odd(self) -> Any:
-        next(numbers)
         return {"tool": self, "at": next(numbers)}
 
     @read_only
@@ -182,6 +181,11 @@ def test_bytes_are_kept(server):
 
 def test_what_can_be_used_once_is_not_kept(server):
     assert list(server.call("kept.pieces")) != list(server.call("kept.pieces"))
+
+
+def test_what_cannot_be_sent_is_not_kept(server):
+    first = server.call("kept.odd")
+    assert server.call("kept.odd")["at"] > first["at"]
 
 
 def test_each_client_has_its_own_unless_the_method_says(server):
