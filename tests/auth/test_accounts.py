@@ -159,3 +159,22 @@ def test_not_too_many_logins_wait(checked):
     assert checked.check("ann", "gehéim", "192.0.2.2")
     gevent.killall(logins)
     assert not checked._waiting
+
+
+def test_what_is_remembered_of_callers_is_bounded(checked, hashes, monkeypatch):
+    monkeypatch.setattr(accounts, "_REMEMBERED", 3)
+    monkeypatch.setattr(accounts, "_FAILURES", 3)
+    monkeypatch.setattr(accounts, "verify_password", lambda given, _: given == "right")
+    hashes.update({f"ann{number}": HASH for number in range(10)})
+    for number in range(10):
+        assert checked.check(f"ann{number}", "right", "192.0.2.1")
+        assert not checked.check(f"ann{number}", "wrong", f"192.0.2.{number}")
+    assert len(checked._right) == 3
+    assert len(checked._wrong) == 3
+    # The oldest ones are forgotten, the newest one waits.
+    waits = []
+    monkeypatch.setattr(accounts.gevent, "sleep", waits.append)
+    assert not checked.check("ann0", "wrong", "192.0.2.0")
+    assert waits == []
+    assert not checked.check("ann9", "wrong", "192.0.2.9")
+    assert waits == [0.1]
