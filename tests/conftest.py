@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -46,6 +47,12 @@ def postgresql():
         pytest.skip(f"no PostgreSQL: {error}")
     with contextlib.closing(server):
         yield server
+
+
+def pytest_collection_finish(session):
+    """Spare the garbage collector what was imported: many tests have it look at all."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_auto_num_workers():
