@@ -13,6 +13,7 @@ import time
 
 import gevent
 import pytest
+from gevent.server import StreamServer
 from msgspec.structs import replace
 
 import toolserver.testing
@@ -357,3 +358,64 @@ def test_a_process_leaves_its_places_to_the_one_that_replaces_it(
             attachment.close()
     finally:
         later.stop(1.0)
+
+
+def test_not_too_many_are_attached_at_once(server):
+    path = socket_of(server.worker.home, 0)
+    attached = [attach_to_socket(path, print) for _ in range(8)]
+    try:
+        with pytest.raises(StartError, match="8 are attached already"):
+            attach_to_socket(path, print)
+    finally:
+        for each in attached:
+            each.close()
+    # Who has left makes room.
+    until(lambda: not server.worker._debugger._sessions)
+    attach_to_socket(path, print).close()
+
+
+def test_nobody_attaches_where_that_cannot_be_written_down(server, caplog):
+    audit = server.worker.home.log / "audit.log"
+    audit.unlink(missing_ok=True)
+    audit.mkdir(parents=True)
+    with pytest.raises(StartError, match="the audit log cannot be written"):
+        attach_to_socket(socket_of(server.worker.home, 0), print)
+    assert "the audit log cannot be written: " in caplog.text
+    assert not server.worker._debugger._sessions
+    audit.rmdir()
+    attach_to_socket(socket_of(server.worker.home, 0), print).close()
+
+
+def test_a_folder_that_is_none_keeps_the_server_from_starting(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "debug").symlink_to(tmp_path / "elsewhere")
+    with (
+        pytest.raises(StartError, match=r"var/debug is not the server's own folder"),
+        toolserver.testing.serve(
+            Shop, home=tmp_path, config={"debugger": {"enabled": True}}
+        ),
+    ):
+        pass
+
+
+def test_what_is_no_debugger_is_told():
+    def answer(sock, _):
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    other = StreamServer(("127.0.0.1", 0), answer)
+    other.start()
+    try:
+        with pytest.raises(StartError, match="debugger: cannot attach: "):
+            attach_over_tcp(other.address, PASSWORD.encode(), print)
+    finally:
+        other.stop()
+
+
+def test_where_nobody_listens_is_told(tmp_path):
+    with pytest.raises(StartError, match=r"cannot attach to .*No such file"):
+        attach_to_socket(tmp_path / "nothing", print)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(StartError, match="Connection refused"):
+        attach_over_tcp(("127.0.0.1", port), PASSWORD.encode(), print)
