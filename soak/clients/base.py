@@ -20,6 +20,7 @@ from soak.record import Failure, Record
 from toolserver.client import RemoteToolserver
 from toolserver.client.failures import AnswerError
 from toolserver.errors import Overload
+from toolserver.events import wait_for
 
 __all__ = ["Client", "Place", "Wrong", "expect"]
 
@@ -131,7 +132,7 @@ class Client:
         while not stopping.is_set():
             if self.attempt(self.dice.choice(actions), good):
                 good = time.monotonic()
-            stopping.wait(pause * self.dice.uniform(0.5, 1.5))
+            wait_for(stopping, pause * self.dice.uniform(0.5, 1.5))
         self.close()
 
     def attempt(self, action: Callable[[], None], good: float) -> bool:

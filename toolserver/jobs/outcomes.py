@@ -16,6 +16,7 @@ from toolserver.errors import (
     JobUnknown,
     ToolserverError,
 )
+from toolserver.events import wait_for
 from toolserver.jobs.clock import JobClock
 from toolserver.jobs.engine import Engine
 from toolserver.jobs.handles import Job
@@ -210,7 +211,7 @@ class Outcomes:
                 left = min(left, deadline - time.monotonic())
                 if left <= 0:
                     raise TimeoutError(f"job {id}: has not ended in {timeout:g} s")
-            told.event.wait(left)
+            wait_for(told.event, left)
             told.event.clear()
             found = self._take(id)
             if found.state.is_final:

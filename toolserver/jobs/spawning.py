@@ -19,6 +19,7 @@ from gevent.event import Event
 from toolserver.calls import Call
 from toolserver.contexts import Context, bind_lastingly, current, next_number
 from toolserver.errors import CallTimeout, JobCancelled, JobExpired, ToolserverError
+from toolserver.events import wait_for
 from toolserver.factories import TransientTool
 from toolserver.jobs.handles import Job, Jobs
 from toolserver.jobs.known import KnownJobs
@@ -192,10 +193,10 @@ class SpawnedJob(Job[Any]):
             self._ended = Event()
         waiting = running_job()
         if waiting is None:
-            is_over = self._ended.wait(timeout)
+            is_over = wait_for(self._ended, timeout)
         else:
             with waiting.pool.lend():
-                is_over = self._ended.wait(timeout)
+                is_over = wait_for(self._ended, timeout)
         if not is_over:
             raise TimeoutError(f"job {self.id}: has not ended in {timeout:g} s")
 

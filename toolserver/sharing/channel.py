@@ -13,6 +13,7 @@ from gevent.event import Event
 from gevent.socket import wait_write
 
 from toolserver.errors import Overload
+from toolserver.events import wait_for
 from toolserver.sharing.frames import FrameReader, frame
 from toolserver.turns import Turns
 
@@ -78,7 +79,7 @@ class Channel:
         Returns:
             Whether there is room, or the channel closed.
         """
-        return bool(self._has_room.wait(timeout))
+        return wait_for(self._has_room, timeout)
 
     def messages(self) -> Iterator[list[Any]]:
         """What arrives, until the other end or this one is closed.
