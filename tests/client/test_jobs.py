@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 import xmlrpc.client
 from typing import Protocol
@@ -17,7 +18,7 @@ from tests.jobs.work import Locked, Receipt, Work
 from tests.passwords import quick_hash
 from tests.sample import OutOfStock
 from toolserver import FactoryTool, StandardTool, TransientTool, expose, register
-from toolserver.client import RemoteFault, RemoteJob, remote_method
+from toolserver.client import RemoteFault, RemoteJob, connect, remote_method
 from toolserver.client.jobs import when_text
 from toolserver.errors import (
     Conflict,
@@ -26,6 +27,8 @@ from toolserver.errors import (
     JobUnknown,
     MethodNotFound,
 )
+
+from .scripted import Scripted, respond, result
 
 
 @register("starters")
@@ -119,6 +122,29 @@ def test_a_job_that_takes_too_long(remote, work):
     assert 0.3 <= time.monotonic() - begin < 15
     with pytest.raises(Conflict, match="without a result"):
         remote.call("system.jobs.result", job.id)
+
+
+def test_a_server_that_lets_no_more_callers_wait():
+    """It is asked without waiting, again and again."""
+    asked = []
+
+    def answer(head, body):
+        call = json.loads(body)
+        asked.append((call["method"], call["params"][1:]))
+        if call["method"] == "system.jobs.result":
+            return result("done")
+        if call["params"][1]:
+            body = {"error": {"code": -32029, "message": "too many wait"}}
+            body |= {"jsonrpc": "2.0", "id": 1}
+            return respond("200 OK", json.dumps(body).encode())
+        return result({"state": "running" if len(asked) < 4 else "done"})
+
+    with Scripted(answer) as full, connect(full.url, proxies={}, retries=0) as client:
+        job = client.job("a1")
+        assert repr(job) == "<RemoteJob a1>"
+        assert job.result(30) == "done"
+    waits = [params for method, params in asked if method == "system.jobs.status"]
+    assert [bool(wait) for (wait,) in waits] == [True, False, True, False]
 
 
 def test_a_job_is_cancelled(remote):

@@ -11,6 +11,7 @@ import toolserver.testing
 from tests.protocols.test_picklerpc import (
     ANN,
     CONFIG,
+    KIND,
     SERVER,
     NoneLeft,
     Pickled,
@@ -18,7 +19,10 @@ from tests.protocols.test_picklerpc import (
 )
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.client import AnswerError, RemoteToolserver
+from toolserver.client.codecs import Answer
+from toolserver.client.pickled import PickleCodec
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
+from toolserver.protocols.pickles import KNOWN, write_pickle
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +91,15 @@ def test_exceptions_are_raised(remote):
 def test_answers_of_another_server_are_refused(server, folder):
     with connect(server, folder, "other.pem") as remote, pytest.raises(AnswerError):
         remote.get_tool("pickled").echo(1)
+
+
+@pytest.mark.parametrize(
+    "body", [b"no pickle", write_pickle(5, KNOWN), write_pickle({"error": 1}, KNOWN)]
+)
+def test_what_is_no_answer(body):
+    answer = Answer("http://h/", 200, {"content-type": KIND}, body)
+    with pytest.raises(AnswerError, match="no answer of a toolserver"):
+        PickleCodec().read(answer)
 
 
 def test_keys_are_needed(server, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.passwords import quick_hash
 from toolserver import (
     CRAMSettings,
     CRAMTool,
@@ -54,6 +55,8 @@ class Anybody(StandardTool):
 def server(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     (home / "var").mkdir()
+    (home / "config").mkdir()
+    (home / "config" / "passwd").write_text(f"ann:{quick_hash('pw')}\n")
     Nonces(home / "var" / "nonces.db", most=1000, since=0).close()
     with serve(Guarded, Half, Anybody, home=home) as running:
         yield running
@@ -82,6 +85,12 @@ def test_calls_are_signed_instead_of_answering_challenges(server, protocol):
         guarded.add(1, -1)
     assert guarded.add.start(1, 2).result(timeout=20) == 3
     assert guarded.add.enqueue(5, a=1).result(timeout=20) == 1
+
+
+def test_a_password_beside_the_secret(server):
+    remote = server.remote(basic=("ann", "pw"), secrets=SECRETS)
+    assert remote.call("sample.guarded.add", 1, 2) == 3
+    assert remote.call("sample.anybody.who") == ["ann", "Basic"]
 
 
 def test_who_does_not_know_the_secret_is_refused(server):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.client.protocols import OPEN
+from tests.passwords import quick_hash
 from tests.sample import Faults, Types
 from toolserver import StandardTool, context, errors, register
 from toolserver.auth.keys import generate, private_pem, public_pem
@@ -45,6 +46,8 @@ def keys(request, tmp_path_factory):
     server, ann = generate(request.param), generate("ed25519")
     write(home / "privkeys" / "server.pem", private_pem(server))
     write(home / "pubkeys" / "ann.pem", public_pem(ann.public_key()))
+    users = [f"{name}:{quick_hash('pw')}\n" for name in ("ann", "bob")]
+    write(home / "config" / "passwd", "".join(users))
     # A server that starts for the first time takes nothing that was signed before.
     (home / "var").mkdir()
     Nonces(home / "var" / "nonces.db", most=1000, since=0).close()
@@ -88,6 +91,15 @@ def test_who_has_no_key_is_refused(server, keys, tmp_path):
     unchecked = {"privkey": stranger, "localname": "ann"}
     with pytest.raises(errors.Unauthenticated, match="does not hold"):
         server.remote(**unchecked).call("sample.signed.who")
+
+
+def test_a_password_beside_the_key(server, keys):
+    both = server.remote(basic=("ann", "pw"), **keys[1])
+    assert both.call("sample.signed.who") == ["ann", "Signature"]
+    other = server.remote(basic=("bob", "pw"), **keys[1])
+    # The server does not sign for whom it does not know.
+    with pytest.raises(AnswerError, match="name different clients"):
+        other.call("sample.signed.who")
 
 
 def test_answers_of_another_server_are_refused(server, keys, tmp_path):

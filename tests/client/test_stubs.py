@@ -6,6 +6,7 @@ import ast
 import datetime as dt
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from tests.client.protocols import OPEN
 from tests.sample import Color, Faults, Line, Types
 from toolserver import CRAMSettings, OnlyRPCCRAMTool, StandardTool, read_only, register
 from toolserver.client.stubs import class_name, module_name, write_stub
+from toolserver.client.stubtypes import Names
 from toolserver.testing import serve
 
 T = typing.TypeVar("T")
@@ -319,6 +321,63 @@ def test_nothing_but_names_and_literals_gets_into_a_module(namespace, methods, t
             assert isinstance(node, HARMLESS), ast.dump(node)
             if isinstance(node, ast.ImportFrom):
                 assert node.module in MODULES
+
+
+@pytest.mark.parametrize(
+    ("told", "written"),
+    [
+        ("-1", "Literal[-1]"),
+        ("'a' | -1 | None", "Literal['a'] | Literal[-1] | None"),
+        ("tuple[int, ...]", "tuple[int, ...]"),
+        ("Iterator[Decimal]", "list[Decimal]"),
+        ("dict", "dict[str, Any]"),
+        ("Page[int]", "Page_int"),
+        # What means nothing to a client is anything.
+        ("Page[str]", "Any"),
+        ("print[int]", "Any"),
+        ("print", "Any"),
+        ("1 if 1 else 2", "Any"),
+        ("", "Any"),
+    ],
+)
+def test_types_as_a_module_has_them(told, written):
+    assert Names([], ["Page[int]"]).hint(told) == written
+
+
+def test_members_that_have_no_literal_default():
+    members = [
+        {"name": "count", "type": "int", "required": False, "default": 3},
+        {"name": "tags", "type": "set[str]", "required": False},
+        {"name": "when", "type": "datetime", "required": False, "default": "2026"},
+        {"name": "share", "type": "float", "required": False, "default": math.inf},
+    ]
+    types = {
+        "Line": {"kind": "record", "members": members},
+        "Nothing": {"kind": "enum", "members": []},
+        "Bare": {"kind": "dict", "members": []},
+    }
+    text = write_stub("shop", [], types)
+    assert "    count: int = 3\n" in text
+    assert "    tags: set[str] = field(default_factory=lambda: set())\n" in text
+    assert "    when: datetime\n" in text
+    assert "    share: float\n" in text
+    assert "class Nothing(Enum):\n    pass\n" in text
+    assert "class Bare(TypedDict):\n    pass\n" in text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ([("a", False), ("b", True)], "a required one after one with a default"),
+        ([("a b", True)], "got 'a b', expected a name"),
+        ([("class", True)], "got 'class', expected a name"),
+    ],
+)
+def test_parameters_that_no_method_can_have(parameters, message):
+    told = [{"name": name, "type": "int", "required": r} for name, r in parameters]
+    method = {"name": "place", "parameters": told, "returns": "int"}
+    with pytest.raises(ValueError, match=message):
+        write_stub("shop", [method], {})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Time-outs, retries, proxies, sockets and answers that are none."""
 
+import contextlib
 import gzip
 import re
 import socket
@@ -418,6 +419,22 @@ def test_a_unix_socket(tmp_path, protocol):
         pytest.raises(ConnectionFailed, match="socket") as caught,
     ):
         client.call("sample.types.str_", "a")
+    assert not caught.value.is_sent
+
+
+def test_a_unix_socket_whose_queue_is_full(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+        listener.bind(path)
+        listener.listen(0)
+        with pytest.raises(BlockingIOError):
+            for _ in range(10):
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.settimeout(0)
+                waiting.connect(path)
+        client = stack.enter_context(connect(f"http+unix://{path}", retries=0))
+        with pytest.raises(ConnectionFailed, match="unavailable") as caught:
+            client.call("a.b")
     assert not caught.value.is_sent
 
 

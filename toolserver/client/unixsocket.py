@@ -8,7 +8,7 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import NewConnectionError
 
 __all__ = ["UnixAdapter"]
 
@@ -27,9 +27,6 @@ class _UnixConnection(HTTPConnection):
         try:
             sock.settimeout(self.timeout)
             sock.connect(self._path)
-        except TimeoutError as error:
-            sock.close()
-            raise ConnectTimeoutError(self, f"{self._path}: timed out") from error
         except OSError as error:
             sock.close()
             raise NewConnectionError(self, f"{self._path}: {error}") from error
