@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import stat
 import subprocess
 import sys
@@ -72,6 +74,51 @@ def test_mistakes_are_told(home, words, code, problem):
     done = ask(home, *words)
     assert done.code == code
     assert problem in done.err
+    assert not (home / "config/passwd").exists()
+
+
+def test_a_password_is_asked_for_twice_at_a_terminal(home):
+    ours, theirs = os.openpty()
+    with (
+        open(ours, "r+b", buffering=0) as terminal,
+        subprocess.Popen(
+            [*TSCTL, "--home", str(home), "passwd", "ann"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            # It must not find the terminal that the tests were started at.
+            start_new_session=True,
+        ) as process,
+    ):
+        os.close(theirs)
+        shown = b""
+        for prompt, answer in [
+            (b"Password: ", b"geheim\n"),
+            (b"confirmation: ", b"other\n"),
+            (b"not match.\r\nPassword: ", b"geheim\n"),
+            (b"confirmation: ", b"geheim\n"),
+        ]:
+            begin = len(shown)
+            while prompt not in shown[begin:]:
+                shown += terminal.read(1000)
+            terminal.write(answer)
+        assert process.wait(100) == 0
+    assert b"geheim" not in shown
+    assert verify_password("geheim", accounts(home)["ann"])
+
+
+def test_passwords_that_are_none(home, monkeypatch):
+    done = ask(home, "passwd", "ann")
+    assert (done.code, done.out) == (2, "")
+    assert "no terminal to ask at; --stdin reads the password" in done.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("x" * 10_001))
+    done = ask(home, "passwd", "ann", "--stdin")
+    assert (done.code, done.out) == (2, "")
+    assert "a password has at most" in done.err
+    monkeypatch.setattr("toolserver.cli.accounts.HAS_ARGON2", False)
+    done = ask(home, "passwd", "ann", "--argon2")
+    assert (done.code, done.out) == (2, "")
+    assert "needs the extra: toolserver[argon2]" in done.err
     assert not (home / "config/passwd").exists()
 
 
