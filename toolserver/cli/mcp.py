@@ -157,8 +157,9 @@ def _events(answer: requests.Response) -> Iterator[str]:
         elif name == "event":
             kind = value
         elif not line:
-            # Other types tell of the stream, such as that the server stops.
-            if data and kind in ("", "message"):
+            # Other types tell of the stream, such as that the server stops; one without
+            # data, from where to take it up again.
+            if any(data) and kind in ("", "message"):
                 yield "\n".join(data)
             data, kind = [], ""
 
