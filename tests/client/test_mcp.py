@@ -197,6 +197,7 @@ def test_a_session_that_the_server_has_forgotten():
             Conflict,
         ),
         (told("200 OK", result={"resultType": "input_required"}), AnswerError),
+        (told("200 OK", result=5), AnswerError),
         (told("200 OK", result={"content": [1]}), AnswerError),
         (told("200 OK", result={"content": [{"type": "resource"}]}), AnswerError),
         (
@@ -228,6 +229,30 @@ def test_a_server_with_which_no_revision_can_be_agreed_on():
         pytest.raises(AnswerError, match="got revision '1999'"),
     ):
         client.call("a.b")
+
+
+def test_a_stream_that_tells_how_to_take_it_up_again():
+    """Its first event has a number and no data (2025-11-25, transports)."""
+    answered = json.dumps({"jsonrpc": "2.0", "id": 1, "result": RESULT}).encode()
+    stream = b"id: 1\ndata:\n\nretry: 100\n\ndata: %s\n\n" % answered
+    with (
+        Scripted(lambda *_: respond("200 OK", stream, "text/event-stream")) as scripted,
+        connect(scripted.url, "MCP", proxies={}) as client,
+    ):
+        assert client.call("a.b") == 3
+
+
+def test_a_server_without_sessions():
+    def answer(head, body):
+        if json.loads(body)["method"] == "initialize":
+            return told("200 OK", result={"protocolVersion": "2025-06-18"})
+        if b"mcp-protocol-version: 2025-06-18" not in head.lower():
+            return respond("400 Bad Request", b"", "")
+        return told("200 OK", result=RESULT)
+
+    with Scripted(answer) as scripted, connect(scripted.url, "MCP", proxies={}) as mcp:
+        assert mcp.call("a.b") == 3
+    assert not any(b"mcp-session-id" in head.lower() for head, _ in scripted.requests)
 
 
 def test_names_in_headers():

@@ -210,7 +210,7 @@ def _events(body: bytes) -> list[bytes]:
             kind = value
         elif not line:
             # Other types tell of the stream, such as that the server stops.
-            if lines and kind in (b"", b"message"):
+            if any(lines) and kind in (b"", b"message"):
                 found.append(b"\n".join(lines))
             lines, kind = [], b""
     # One that is not closed by an empty line has not arrived as a whole.
