@@ -137,6 +137,23 @@ def test_a_file_that_cannot_be_read_is_left_alone(home):
     assert file.read_text() == "ann\n"
 
 
+@pytest.mark.parametrize("name", ["passwd", "groups"])
+def test_a_file_of_another_encoding_is_left_alone(home, name):
+    file = home / "config" / name
+    file.write_bytes(b"\xff\n")
+    done = ask(home, name)
+    assert (done.code, done.err) == (1, f"Error: {file}: not valid UTF-8\n")
+
+
+def test_a_file_of_tokens_that_holds_none(home):
+    file = home / "config" / "tokens"
+    file.write_text("# ours\nnonsense\n")
+    done = ask(home, "token")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"Error: {file}:2: ")
+    assert "nonsense" not in done.err
+
+
 def test_without_a_home_it_says_what_to_do(tmp_path):
     for command in ("passwd", "groups"):
         done = run(tmp_path / "none", command)

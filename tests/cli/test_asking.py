@@ -1,11 +1,13 @@
 """Who asks: accounts and keys."""
 
 import pytest
+from click.testing import CliRunner
 
 from tests.passwords import quick_hash
 from toolserver import StandardTool, context, register
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.nonces import Nonces
+from toolserver.cli.group import tsctl
 from toolserver.testing import serve
 
 from .conftest import ask
@@ -58,6 +60,15 @@ def test_an_account(call, monkeypatch):
     refused = call("--user", "bob")
     assert (refused.code, refused.out) == (1, "")
     assert refused.err.startswith("Error: Unauthenticated (-32001): ")
+
+
+def test_a_password_is_asked_for(home, monkeypatch):
+    monkeypatch.delenv("TOOLSERVER_PASSWORD", raising=False)
+    with serve(Asked, home=home) as server:
+        words = ["call", "sample.asked.who", "--url", server.url(), "--user", "bob"]
+        done = CliRunner().invoke(tsctl, words, input="geheim\n")
+    assert (done.exit_code, done.stdout) == (0, "bob by Basic\n")
+    assert done.stderr == "Password of bob: \n"
 
 
 def test_keys(call, home):

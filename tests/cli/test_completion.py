@@ -13,6 +13,7 @@ from gevent.select import select
 
 import toolserver.testing
 from tests.cli.conftest import ask, run, wait_for
+from tests.client.scripted import Scripted, result
 from toolserver import StandardTool, register
 from toolserver.cli.group import COMMANDS
 
@@ -60,14 +61,14 @@ def in_fish(home, *words):
     return shell(home, "fish", "--no-config", "-c", FISH, " ".join(words))
 
 
-def complete(home, *words):
+def complete(home, *words, **more):
     """The words that the command offers a shell, without the shell."""
     variables = {
         "_TSCTL_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["tsctl", *words]),
         "COMP_CWORD": str(len(words)),
     }
-    done = run(None, env={**variables, "TOOLSERVER_HOME": str(home)})
+    done = run(None, env={**variables, "TOOLSERVER_HOME": str(home), **more})
     assert done.code == 0
     assert not done.err
     return [line.partition(",")[2] for line in done.out.splitlines() if line]
@@ -174,6 +175,20 @@ def test_servers_of_all_kinds_are_asked(tmp_path):
         words = ["call", "--url", f"http+unix://{path}", "completed.shop.s"]
         found = wait_for(lambda: complete(tmp_path, *words))
         assert found == ["completed.shop.sell"]
+
+
+def test_servers_are_asked_with_the_token_of_the_caller(
+    tmp_path,
+):
+
+    def answer(head, body):
+        known = b"\r\nAuthorization: Bearer t0ken" in head
+        return result(["shop.orders"] if known else [])
+
+    with Scripted(answer) as server:
+        words = ["tools", "--url", server.url, "sh"]
+        found = wait_for(lambda: complete(tmp_path, *words, TOOLSERVER_TOKEN="t0ken"))
+    assert found == ["shop.orders"]
 
 
 @pytest.mark.parametrize(

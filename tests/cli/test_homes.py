@@ -1,6 +1,9 @@
 """``init`` and ``config``, and what goes wrong before anything runs."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +44,25 @@ def test_init_leaves_a_broken_file_alone(tmp_path):
     done = ask(tmp_path, "init")
     assert (done.code, file.read_text()) == (1, "[server\n")
     assert done.err.startswith(f"Error: {file}:1:8: not valid TOML: ")
+
+
+def test_init_says_what_is_wrong_with_an_edited_file(tmp_path):
+    ask(tmp_path, "init")
+    file = tmp_path / "config" / "toolserver.toml"
+    file.write_text('server = { prot = 1 }\n[log]\nformat = "json"\n')
+    done = ask(tmp_path, "init")
+    assert done.code == 0
+    assert f"Note: {file}: [server] is not written as a section" in done.err
+    assert f"Warning: {file}:1: unknown setting server.prot" in done.err
+    assert f"added log.rpc to {file}" in done.out
+    assert file.read_text().startswith("server = { prot = 1 }\n")
+
+
+def test_the_sample_needs_no_home(tmp_path):
+    sample = ask(tmp_path / "none", "config", "--sample")
+    assert (sample.code, sample.err) == (0, "")
+    ask(tmp_path, "init")
+    assert sample.out == (tmp_path / "config" / "toolserver.toml").read_text()
 
 
 def test_config_tells_values_and_origins(tmp_path):
@@ -136,6 +158,26 @@ def test_wrong_usage(tmp_path, words):
     done = ask(tmp_path, *words)
     assert done.code == 2
     assert "Error: " in done.err
+
+
+def test_commands_are_known_to_those_who_ask_click():
+    with tsctl.make_context("tsctl", ["init"]) as context:
+        known = tsctl.to_info_dict(context)["commands"]
+    assert list(known) == list(COMMANDS)
+    assert all(each["help"] for each in known.values())
+
+
+def test_who_reads_may_have_enough(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "toolserver", "config", "--sample"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=100,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_help_lists_what_the_commands_say_of_themselves():

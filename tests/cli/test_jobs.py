@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from toolserver.cli.jobs import _span
+
 from .conftest import ask, wait_for
 
 
@@ -46,6 +48,33 @@ def test_a_call_for_later_is_cancelled(running):
     assert (done.code, done.out) == (0, f"{id_}: cancelled\n")
     assert ask(running, "jobs", "cancel", id_).out == f"{id_}: cancelled already\n"
     assert shown(running, id_)["state"] == "cancelled"
+
+
+def test_a_call_for_later_is_cancelled_by_the_server(running):
+    url = json.loads(ask(running, "status", "--json").out)["url"]
+    asked = ("--url", url)
+    id_ = started(running, "shop.orders.place", "book", "--at", "+3600", *asked)
+    for _ in range(2):
+        done = ask(running, "jobs", "cancel", id_, *asked)
+        assert (done.code, done.err) == (0, "")
+        assert "cancelled" in done.out
+
+
+def test_a_job_is_shown_in_words(running):
+    id_ = started(running, "shop.orders.place", "book", "--async")
+    ended(running, id_)
+    lines = ask(running, "jobs", "show", id_).out.splitlines()
+    assert lines[0].split() == ["id:", id_]
+    assert ["state:", "done"] in [line.split() for line in lines]
+    assert not any(line.startswith(("error:", "Traceback")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.2, "0s"), (59, "59s"), (60, "1m"), (7300, "2h"), (86400 * 3.1, "3d")],
+)
+def test_ages_in_their_largest_unit(seconds, shown):
+    assert _span(seconds) == shown
 
 
 def test_jobs_are_listed_and_filtered(running):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .conftest import TOOL, run, status, wait_for
+from .conftest import TOOL, ask, run, status, wait_for
 
 
 def get(url, path):
@@ -286,6 +286,11 @@ def test_reload(home):
     # The lock has come along.
     assert "already running" in run(home, "start", "--port", "0").err
     assert run(home, "stop").code == 0
+
+
+def test_nothing_is_loaded_anew_where_nothing_runs(home):
+    done = ask(home, "reload")
+    assert (done.code, done.out, done.err) == (3, "", "Error: not running\n")
 
 
 def test_status_of_a_home_that_was_never_made(tmp_path):

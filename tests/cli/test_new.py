@@ -78,6 +78,21 @@ def test_new_takes_no_namespace_that_is_taken(tmp_path):
     assert not (tmp_path / "tools" / "shop_orders.py").exists()
 
 
+def test_new_leaves_tests_alone_that_are_set_up_already(tmp_path):
+    ask(tmp_path, "init")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "conftest.py").write_text("mine = 1\n")
+    (tmp_path / "tox.ini").write_text("[pytest]\n")
+    # A file that is no Python yet is in nobody's way.
+    (tmp_path / "tools" / "draft.py").write_text("def (")
+    (tmp_path / "tools" / "more.py").write_text("x = 1\nregister(x)\nf()\n")
+    done = ask(tmp_path, "new", "a")
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "tests" / "conftest.py").read_text() == "mine = 1\n"
+    assert not (tmp_path / "pytest.ini").exists()
+    assert (tmp_path / "tests" / "test_a.py").exists()
+
+
 def test_new_says_what_a_namespace_looks_like(tmp_path):
     done = ask(tmp_path, "new", "shop.9x")
     assert done.code == 2

@@ -4,6 +4,8 @@ import json
 
 from openapi_spec_validator import validate
 
+from tests.client.scripted import Scripted, respond
+
 from .conftest import ask, run, status
 
 
@@ -31,6 +33,14 @@ def test_there_is_none(running):
     assert done.err == (
         "Error: NotFound (-32004): no tool 'shop.order', did you mean 'shop.orders'?\n"
     )
+
+
+def test_what_is_no_document(tmp_path):
+    page = respond("200 OK", b"<p>hello", "text/html")
+    with Scripted(lambda *_: page) as server:
+        done = ask(tmp_path, "openapi", "--url", server.url)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("Error: /openapi.json: got no JSON: ")
 
 
 def test_no_server(tmp_path):

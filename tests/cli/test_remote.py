@@ -8,6 +8,7 @@ import pytest
 import toolserver.testing
 from tests.client.protocols import OPEN
 from tests.client.test_mcp import Media
+from tests.sample import Types
 from toolserver import CRAMSettings, OnlyRPCCRAMTool, register
 from toolserver.auth.nonces import Nonces
 
@@ -77,6 +78,44 @@ def test_call_with_a_secret(vault, tmp_path, monkeypatch, protocol):
     monkeypatch.delenv("TOOLSERVER_SECRET")
     file.write_bytes(b"\xff")
     assert ask(tmp_path, *words, "--secret-file", file).code == 2
+
+
+@pytest.mark.parametrize("how", [("--async",), ("--priority", "3"), ("--at", "+0")])
+def test_jobs_with_a_secret(vault, tmp_path, monkeypatch, how):
+    monkeypatch.setenv("TOOLSERVER_SECRET", "s3cret")
+    done = ask(tmp_path, "call", "shop.vault.look", "--url", vault, *how)
+    assert (done.code, done.err) == (0, "")
+    monkeypatch.delenv("TOOLSERVER_SECRET")
+    asked = ["call", "system.jobs.result", done.out.strip(), "30", "--url", vault]
+    assert ask(tmp_path, *asked).out == "near\n"
+
+
+def test_a_key_with_a_secret(vault, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLSERVER_SECRET", "s3cret")
+    words = ["call", "shop.vault.look", "--url", vault, "--idempotency-key", "k1"]
+    assert ask(tmp_path, *words).out == "near\n"
+    other = ask(tmp_path, *words, "far=true")
+    assert (other.code, other.out) == (1, "")
+
+
+def test_results_that_json_does_not_have(tmp_path):
+    with toolserver.testing.serve(Types) as server:
+        words = ["call", "--protocol", "SOAP", "--url", server.url()]
+        for method, argument, shown in [
+            ("decimal", "1.50", '"1.50"\n'),
+            ("date", "2026-11-23", '"2026-11-23"\n'),
+        ]:
+            done = ask(tmp_path, *words, f"sample.types.{method}", f'"{argument}"')
+            assert (done.code, done.out) == (0, shown)
+        # Nothing is printed for nothing, unless JSON is asked for.
+        words += ["sample.types.none"]
+        assert ask(tmp_path, *words).out == ""
+        assert ask(tmp_path, *words, "--json").out == "null\n"
+
+
+def test_protocols_are_listed_by_help(tmp_path):
+    done = ask(tmp_path, "call", "--help")
+    assert "[jsonrpc|rpc2|" in done.out.lower()
 
 
 def test_call_signed_with_a_secret(vault, tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from tests.client.scripted import Scripted, result
+
 from .conftest import ask, run, status
 
 USE = """
@@ -33,6 +35,13 @@ def test_modules_for_all_tools(running, tmp_path):
     command = [sys.executable, script, status(running)["url"]]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert (ran.stdout, ran.stderr) == ("2 book\n", "")
+
+
+def test_a_server_that_describes_nothing(tmp_path):
+    with Scripted(lambda *_: result([{"name": "a", "parameters": 5}])) as server:
+        done = ask(tmp_path, "stubs", "shop", "--url", server.url)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "Error: shop: got no description of a tool\n"
 
 
 def test_wrong_use(running):
