@@ -159,6 +159,28 @@ def test_methods_that_have_another_name_for_callers():
             plain.when()
 
 
+class Else:
+    """A class that the tool does not fit."""
+
+    none = 5
+
+    def str_(self, value: str) -> int: ...
+
+
+def test_results_that_do_not_fit_the_class(remote):
+    tool = remote.get_tool("sample.types", Else)
+    with pytest.raises(TypeError, match="result of str_: expected int, got str 'a'"):
+        tool.str_("a")
+    # Of what the class has no hint, results are as they come.
+    assert tool.none() is None
+    assert tool.int_(3) == 3
+
+
+def test_a_remote_server_tells_its_address(server):
+    with RemoteToolserver("http://localhost:1/") as client:
+        assert repr(client) == "<RemoteToolserver http://localhost:1/>"
+
+
 def test_records(remote, protocol):
     result = remote.call("sample.types.record", Order(7, [Line("book")]))
     expected = {"id": 7, "lines": [{"item": "book", "count": 1}], "note": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 
 import pytest
@@ -24,6 +25,7 @@ from toolserver.errors import (
     EnsureBroken,
     InternalError,
     InvalidParams,
+    InvalidRequest,
     InvariantBroken,
     MethodNotFound,
     NotFound,
@@ -203,6 +205,25 @@ def test_references_of_internal_errors():
     assert told.reference == "4f2a"
     named = make_error("oh", code=-32603, data={"reference": "7"})
     assert (named.reference, named.message) == ("7", "oh")
+
+
+def test_facts_of_a_fault_may_be_of_any_kind():
+    assert make_error("no", kind="Strange", data=[1]).data == [1]
+    assert make_error("no", kind="Strange").data == {"type": "Strange"}
+
+
+def test_a_soap_fault_without_a_detail():
+    fault = ENVELOPE % b"<e:Fault><faultstring>too large</faultstring></e:Fault>"
+    answer = Answer("http://h/", 500, {"content-type": "text/xml"}, fault)
+    with pytest.raises(InvalidRequest, match="too large"):
+        SOAPCodec(LIMITS).read(answer)
+
+
+def test_content_that_is_none_of_ours_comes_as_it_is():
+    link = {"type": "resource_link", "uri": "http://h/a", "name": "a"}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"content": [link]}})
+    headers = {"content-type": "application/json"}
+    assert MCPCodec().read(Answer("http://h/", 200, headers, body.encode())) == link
 
 
 def test_a_fault_that_passes_through_a_tool_is_told_on():

@@ -43,6 +43,20 @@ class Starters(StandardTool):
         return f"{what} into {where}"
 
 
+@register("ways.start")
+class Start(StandardTool):
+    """Is called like a way to start calls itself."""
+
+    def now(self) -> str:
+        return "now"
+
+
+@register("ways.once")
+class Once(StandardTool):
+    def more(self) -> str:
+        return "more"
+
+
 class Key(TransientTool):
     def add(self, a: int, b: int = 1) -> int:
         return a + b
@@ -63,7 +77,7 @@ def server(tmp_path_factory):
     lines = [f"{name}:{quick_hash(name)}\n" for name in ("ann", "bob", "root")]
     (home.path / "config" / "passwd").write_text("".join(lines))
     (home.path / "config" / "groups").write_text("admin: root\n")
-    tools = (Work, Locked, Starters, Keys)
+    tools = (Work, Locked, Starters, Start, Once, Keys)
     with toolserver.testing.serve(*tools, home=home.path) as running:
         yield running
         running.tool("work").release.set()
@@ -217,6 +231,14 @@ def test_methods_that_are_called_like_the_ways(remote):
     assert tool.start.start("it").result(10) == "started it"
     assert remote.get_tool("").starters.start("it") == "started it"
     assert remote.get_tool("").starters.enqueue("it", "there") == "it into there"
+
+
+def test_tools_that_are_called_like_the_ways(remote):
+    tool = remote.get_tool("ways")
+    assert tool.start.now() == "now"
+    assert tool.start.now.start().result(10) == "now"
+    assert tool.once.more() == "more"
+    assert tool.once.more.once(None) == "more"
 
 
 def test_tools_that_factories_make(remote):

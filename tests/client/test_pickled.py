@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from decimal import Decimal
 
@@ -17,12 +18,16 @@ from tests.protocols.test_picklerpc import (
     Pickled,
     make_home,
 )
+from toolserver.auth.answers import AnswerSigner
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.client import AnswerError, RemoteToolserver
 from toolserver.client.codecs import Answer
 from toolserver.client.pickled import PickleCodec
 from toolserver.errors import InvalidParams, MethodNotFound, ToolserverError
+from toolserver.message import Headers, Request, Response
 from toolserver.protocols.pickles import KNOWN, write_pickle
+
+from .scripted import Scripted, respond
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,37 @@ def test_what_is_no_answer(body):
     answer = Answer("http://h/", 200, {"content-type": KIND}, body)
     with pytest.raises(AnswerError, match="no answer of a toolserver"):
         PickleCodec().read(answer)
+
+
+def test_an_answer_that_is_signed_and_yet_wrong(folder):
+    """Its key is right, so it is the server itself that is at fault."""
+    faults = [
+        ((), "the answer cannot be opened"),
+        ([("toolserver-session", "forever")], "toolserver-session: expected"),
+    ]
+
+    def answer(head, body):
+        first, *lines = head.decode().split("\r\n")
+        fields = dict(line.split(": ", 1) for line in lines)
+        sent = Headers(fields.items())
+        request = Request(method="POST", raw_path=first.split()[1], headers=sent)
+        signature = base64.b64decode(fields["Signature"].split(":")[1])
+        response = Response(b"garbage", content_type=KIND, headers=faults[0][0])
+        signed = AnswerSigner(SERVER).sign(request, signature, response)
+        return respond(
+            *("200 OK", signed.body, ""),
+            *(f"{name}: {value}" for name, value in signed.headers),
+        )
+
+    keys = {"privkey": str(folder / "ann.pem"), "pubkey": str(folder / "server.pem")}
+    with Scripted(answer) as wrong:
+        while faults:
+            with (
+                RemoteToolserver(wrong.url, "PYRPC", proxies={}, **keys) as remote,
+                pytest.raises(AnswerError, match=faults[0][1]),
+            ):
+                remote.call("a.b")
+            del faults[0]
 
 
 def test_keys_are_needed(server, folder):

@@ -170,6 +170,17 @@ def test_calls_are_not_repeated_without_need(fields):
     assert len(broken.requests) == 1
 
 
+def test_who_has_all_the_time_in_the_world():
+    answers = [respond("503 Busy", b"", "", "Retry-After: 0"), result(3)]
+    with (
+        Scripted(lambda *_: answers.pop(0)) as busy,
+        connect(busy.url, proxies={}, retries=1, timeout=None) as client,
+    ):
+        assert client.call("a.b") == 3
+        assert client._transport.patience > 0
+    assert not answers
+
+
 def test_a_silent_server():
     with (
         Scripted(lambda *_: None) as silent,

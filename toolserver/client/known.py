@@ -7,8 +7,7 @@ from typing import Any
 
 from toolserver.client.descriptions import Described, read_description
 from toolserver.client.failures import AnswerError
-from toolserver.client.faults import RemoteFault
-from toolserver.errors import MethodNotFound, ToolNotFound, ToolserverError
+from toolserver.errors import MethodNotFound, ToolserverError
 
 __all__ = ["JOBS", "SYSTEM", "KnownMethods"]
 
@@ -81,11 +80,6 @@ class KnownMethods:
         try:
             self.method(name)
         except MethodNotFound:
-            return False
-        except RemoteFault as fault:
-            # What the tool that describes others cannot find is told as its failure.
-            if fault.kind != ToolNotFound.__name__:
-                raise
             return False
         return True
 
