@@ -129,13 +129,11 @@ def _single(schemas: Schemas, type_: Type) -> Answers:
             return {"204": {}}
         case Kind.STR if is_class and issubclass(origin, Markup):
             return {"200": {"text/html": _TEXT}}
-        case Kind.STR:
+        case Kind.STR | Kind.ENUM if is_class and issubclass(origin, str):
             schema = schemas.returned(type_)
             return {"200": {"text/plain": schema, "application/json": schema}}
         case Kind.BYTES:
             return {"200": {"application/octet-stream": _ANYTHING}}
-        case Kind.ENUM if is_class and issubclass(origin, str):
-            return {"200": {"text/plain": schemas.returned(type_)}}
         case Kind.LITERAL:
             return _literal(schemas, type_)
         case Kind.LIST if origin in _STREAMS:
@@ -173,8 +171,7 @@ def _object(schemas: Schemas, type_: Type, cls: type) -> Answers:
     if issubclass(cls, Response):
         return _OWN
     if issubclass(cls, str):
-        media_type = getattr(cls, "content_type", "text/html; charset=utf-8")
-        return {"200": {str(media_type).partition(";")[0]: _TEXT}}
+        return {"200": {_text_type(cls): _TEXT}}
     if issubclass(cls, _FILES):
         whole = {"*/*": _ANYTHING}
         return {"200": whole, "206": whole, "404": {}, "416": {}}
@@ -184,13 +181,18 @@ def _object(schemas: Schemas, type_: Type, cls: type) -> Answers:
 def _stream_type(type_: Type) -> str:
     item = type_.items[0] if type_.items else Type(Any)
     bare, _ = unwrap(item.hint)
-    if isinstance(bare, type) and issubclass(bare, Markup):
-        return str(getattr(bare, "content_type", "text/html")).partition(";")[0]
-    if item.kind is Kind.STR:
-        return "text/plain"
+    if isinstance(bare, type) and issubclass(bare, str):
+        return _text_type(bare)
     if item.kind is Kind.BYTES:
         return "application/octet-stream"
     return "*/*" if item.kind in (Kind.ANY, Kind.UNION) else "application/x-ndjson"
+
+
+def _text_type(cls: type[str]) -> str:
+    """The media type of texts of a class: only markup may say what it is."""
+    if not issubclass(cls, Markup):
+        return "text/plain"
+    return str(getattr(cls, "content_type", "text/html")).partition(";")[0]
 
 
 def _merge(found: Answers, more: Answers) -> None:
