@@ -314,6 +314,30 @@ def test_what_has_ended_is_forgotten_after_its_time(engine):
     assert engine.status("c").state is JobState.RUNNING
 
 
+def test_what_was_made_once_more_is_not_forgotten_by_its_first_end(engine):
+    put(engine, "a", result_ttl=10.0)
+    end(engine, claim(engine), Ending(JobState.FAILED, error=b"why"), now=2.0)
+    assert engine.retry("a", now=3.0) is JobState.WAITING
+    assert engine.purge(now=12.0) == 0
+    end(engine, claim(engine, now=12.0), now=13.0)
+    assert engine.purge(now=22.9) == 0
+    assert engine.purge(now=23.0) == 1
+    assert engine.has_expired("a")
+
+
+@pytest.mark.parametrize("module", ["memory", "sqlite"])
+def test_of_the_forgotten_the_last_ones_are_known(tmp_path, monkeypatch, module):
+    monkeypatch.setattr(f"toolserver.jobs.{module}._REMEMBERED", 2)
+    engine = MAKERS[module](tmp_path)
+    engine.open(0.0, "boot")
+    for id_ in "abc":
+        put(engine, id_, result_ttl=0.0)
+        end(engine, claim(engine))
+        assert engine.purge(now=9.0) == 1
+    assert [engine.has_expired(id_) for id_ in "abc"] == [False, True, True]
+    engine.close()
+
+
 def test_others_have_their_turn_while_thousands_are_forgotten(engine):
     put(engine, *map(str, range(2500)), result_ttl=0.0)
     end(engine, claim(engine, 2500))

@@ -187,12 +187,21 @@ def test_what_cannot_be_stored_is_refused(value):
         write_arguments(spec_for(Any), [value], {})
 
 
+def test_keys_that_become_the_same_are_refused():
+    with pytest.raises(InvalidParams, match="last: cannot be stored: .*two keys"):
+        write_arguments(spec_for(dict[int | str, int]), [], {"last": {1: 1, "1": 2}})
+
+
+@pytest.mark.parametrize("value", [object(), "x" * MAX_SIZE, "\ud800"])
+def test_results_that_cannot_be_stored_are_refused(value):
+    with pytest.raises(ApplicationError, match="cannot be"):
+        write_result(value)
+
+
 def test_results_are_plain_where_they_fit_no_more():
     written = write_result(Point(1.0))
     assert read_result(written, SPECS["day"].returns)["x"] == 1.0
     assert read_result(None, SPECS["day"].returns) is None
-    with pytest.raises(ApplicationError):
-        write_result(object())
 
 
 CHALLENGE = Unauthenticated().challenge
@@ -222,6 +231,10 @@ def raised(error):
                 "KeyError: 'a'", exception=raised(KeyError("a")), kind="KeyError"
             ),
             *(JobFailed, "KeyError: 'a'", None),
+        ),
+        (
+            ToolFault("call failed, reference 7", exception=raised(KeyError("a"))),
+            *(JobFailed, "ToolFault: call failed, reference 7", None),
         ),
         (NotFound("\ud800", data=object()), NotFound, "\\ud800", None),
     ],

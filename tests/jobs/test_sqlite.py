@@ -15,6 +15,7 @@ from toolserver.errors import JobNotStored, StartError
 from toolserver.jobs import sqlitestatements
 from toolserver.jobs.records import Ending, JobState
 from toolserver.jobs.sqlite import SQLiteEngine
+from toolserver.jobs.sqlitestore import SQLiteStore
 
 MANY = 100_000
 
@@ -139,6 +140,35 @@ def test_a_file_that_was_removed_takes_nothing_that_would_be_lost(path):
         away.rename(path)
         assert put(engine, "after") == [True]
         assert engine.counts().states == {JobState.WAITING: 2}
+
+
+def test_what_is_asked_all_at_once_is_done_in_turn(path):
+    with opened(path) as engine:
+        asked = [gevent.spawn(put, engine, f"{number}") for number in range(1200)]
+        gevent.joinall(asked, raise_error=True)
+        (first, *_, last) = (each.job.id for each in engine.find(limit=1200))
+    assert (first, last) == ("1199", "0")
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path):
+    store = SQLiteStore(tmp_path / "none" / "jobs.db")
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        store.open(lambda base: None)
+    with pytest.raises(JobNotStored, match="not open"):
+        store.run(lambda base: None)
+
+
+def test_a_start_that_fails_leaves_nothing_behind(path):
+    def prepare(base):
+        base.execute("BEGIN IMMEDIATE")
+        base.execute("CREATE TABLE half (x)")
+        raise StartError("on the way")
+
+    with pytest.raises(StartError):
+        SQLiteStore(path).open(prepare)
+    with contextlib.closing(sqlite3.connect(path)) as base:
+        base.execute("BEGIN IMMEDIATE")
+        assert base.execute("SELECT * FROM sqlite_master").fetchall() == []
 
 
 def test_what_is_asked_of_a_closed_store_is_refused(path):

@@ -17,9 +17,4 @@ class Rendering:
         render: Makes the answer; set by who assembles the server.
     """
 
-    def __init__(self) -> None:
-        self.render: Callable[[Request, Outcome], Response] = _unable
-
-
-def _unable(request: Request, outcome: Outcome) -> Response:
-    raise RuntimeError("rendering: no application has been assembled")
+    render: Callable[[Request, Outcome], Response]

@@ -130,16 +130,12 @@ class SQLiteEngine:
 
         def prepare(base: sqlite3.Connection) -> float:
             base.execute(f"PRAGMA page_size = {_PAGE}")
+            # Where it fails the connection is closed, which undoes it.
             base.execute("BEGIN IMMEDIATE")
-            try:
-                self._prepare(base)
-                self._recount(base)
-                agreed = _agree(base, offset, boot)
-                base.execute("COMMIT")
-            except BaseException:
-                if base.in_transaction:
-                    base.execute("ROLLBACK")
-                raise
+            self._prepare(base)
+            self._recount(base)
+            agreed = _agree(base, offset, boot)
+            base.execute("COMMIT")
             return agreed
 
         try:
@@ -362,10 +358,9 @@ class SQLiteEngine:
 
         def take(base: sqlite3.Connection) -> JobStatus | None:
             found = _status(base, id)
-            if found is not None:
-                base.execute(
-                    "UPDATE jobs SET is_taken = 1, result = NULL WHERE id = ?", (id,)
-                )
+            base.execute(
+                "UPDATE jobs SET is_taken = 1, result = NULL WHERE id = ?", (id,)
+            )
             return found
 
         found = self.status(id)

@@ -192,8 +192,7 @@ class SQLiteStore:
                 self._run_batch(base, batch)
                 self._tell(batch)
         base.close()
-        if self._closing is not None:
-            self._tell([self._closing])
+        self._tell([self._closing])  # type: ignore[list-item]  # set by `close`
 
     def _next_tasks(self) -> tuple[list[_Task], bool]:
         found: list[_Task] = []
