@@ -229,6 +229,8 @@ def make_state(facts: Mapping[str, Any]) -> State:
     Raises:
         TypeError: They are not those of a state.
     """
+    if not isinstance(facts, Mapping):
+        raise TypeError("expected the attributes of a state")
     workers = tuple(WorkerState(**each) for each in facts.get("workers", ()))
     urls = tuple((label, url) for label, url in facts.get("urls", ()))
     return State(**{**facts, "urls": urls, "workers": workers})
