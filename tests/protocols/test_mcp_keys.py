@@ -36,16 +36,20 @@ class Secret(AuthenticatedTool, Post):
     clients = "ann"
 
 
+class Draft(TransientTool):
+    """Nothing of it can be read."""
+
+
 @register("blog")
 class Blog(FactoryTool):
-    children = (Post, Secret)
-    posts = ("first", "fifth", "second", "Fire", "forbidden")
+    children = (Post, Secret, Draft)
+    posts = ("first", "fifth", "second", "Fire", "forbidden", "draft")
 
     def child_keys(self):
         return self.posts
 
     def make_child(self, key):
-        return Secret() if key == "forbidden" else Post()
+        return {"forbidden": Secret, "draft": Draft}.get(key, Post)()
 
     @prompt
     def summary(self, key: str, other: str = "") -> str:
@@ -104,7 +108,7 @@ def test_one_template_leads_to_the_tools_of_all_keys(ask):
     "uri",
     [
         *("blog://third", "blog://forbidden", "blog://first.text", "blog://%2e"),
-        *("blog://first/parts/4", "blog://first/parts/2/3"),
+        *("blog://draft", "blog://first/parts/4", "blog://first/parts/2/3"),
     ],
 )
 def test_keys_that_lead_to_nothing(ask, uri):
@@ -119,7 +123,7 @@ TEMPLATE = {"type": "ref/resource", "uri": "blog://{key}"}
     ("ref", "argument", "begun", "values"),
     [
         (TEMPLATE, "key", "fi", ["first", "fifth", "Fire"]),
-        (TEMPLATE, "key", "", ["first", "fifth", "second", "Fire"]),
+        (TEMPLATE, "key", "", ["first", "fifth", "second", "Fire", "draft"]),
         (TEMPLATE, "key", "forb", []),
         (TEMPLATE, "part", "", []),
         ({"type": "ref/prompt", "name": "blog.summary"}, "key", "s", ["second"]),

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from toolserver.conversion import convert
 from toolserver.describe.docstrings import parse_docstring
 from toolserver.describe.scalars import json_value
 from toolserver.entries import Target
+from toolserver.errors import InvalidParams
 from toolserver.methods import MethodSpec
 from toolserver.types import Kind, Type
 
@@ -49,11 +51,12 @@ def choices_of(spec: MethodSpec, parameter: str) -> list[str]:
         parameter: The name of the parameter.
 
     Returns:
-        The values as text; empty where anything goes.
+        Those that can be given as text; empty where anything goes.
     """
     for each in spec.parameters:
         if each.name == parameter:
-            return [_text(value) for value in _values(each.type)]
+            texts = map(_text, _values(each.type))
+            return [text for text in texts if _is_taken(each.type, text)]
     return []
 
 
@@ -82,6 +85,15 @@ def _values(type_: Type) -> list[Any]:
     if type_.kind is Kind.UNION:
         return [value for item in type_.items for value in _values(item)]
     return [True, False] if type_.kind is Kind.BOOL else []
+
+
+def _is_taken(type_: Type, text: str) -> bool:
+    """Whether a call takes a text, as which agents give all arguments of prompts."""
+    try:
+        convert(type_, text, "", lax=True)
+    except InvalidParams:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:
