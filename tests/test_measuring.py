@@ -16,6 +16,14 @@ def test_metrics_without_their_library(monkeypatch):
         make_metrics()
 
 
+def test_a_part_of_our_own_that_is_missing_is_no_extra(monkeypatch):
+    monkeypatch.delitem(sys.modules, "toolserver.spans", raising=False)
+    monkeypatch.setitem(sys.modules, "toolserver.traces", None)
+    settings = Settings(ops=OpsSettings(otel=True))
+    with pytest.raises(ModuleNotFoundError, match=r"toolserver\.traces"):
+        make_dispatcher(settings, Registry(), None)
+
+
 def test_spans_without_their_library(monkeypatch):
     monkeypatch.delitem(sys.modules, "toolserver.spans", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)

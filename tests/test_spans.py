@@ -36,6 +36,9 @@ class Press(StandardTool):
     def move(self) -> None:
         raise Redirect("/there")
 
+    def stop(self) -> None:
+        raise SystemExit("enough")
+
     def later(self) -> str:
         return self.enqueue(0, self.shout, "a").result(10)
 
@@ -124,6 +127,14 @@ def test_a_redirection_is_no_failure(server, spans):
     assert answer.status_code == 303
     span = spans(1)["press.move"]
     assert span.status.status_code is StatusCode.UNSET
+    assert not span.events
+
+
+def test_a_call_that_is_ended_is_no_success(server, spans):
+    """What ends it is no exception of the tool, and is not recorded as one."""
+    assert server.http.post("/press/stop").status_code == 500
+    span = spans(1)["press.stop"]
+    assert span.status.status_code is StatusCode.ERROR
     assert not span.events
 
 

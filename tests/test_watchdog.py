@@ -15,7 +15,7 @@ from gevent.monkey import get_original
 
 import toolserver.testing
 from toolserver import StandardTool, register
-from toolserver.watchdog import Watchdog
+from toolserver.watchdog import Watchdog, _find_culprit, _warn
 
 block = get_original("time", "sleep")
 BOUND = 0.2
@@ -131,6 +131,32 @@ def test_a_block_outside_of_any_call_is_told(told):
     finally:
         watchdog.stop()
     assert f"by no call, at {__file__}:" in told()[0].getMessage()
+
+
+def test_a_block_that_outlasts_the_watchdog_is_told_once(told):
+    watchdog = Watchdog(BOUND)
+    watchdog.start()
+    gevent.sleep(0.01)
+    end = time.monotonic() + 60
+    while not told() and time.monotonic() < end:
+        block(0.01)
+    watchdog.stop()
+    # It looks from time to time whether it is to go on.
+    block(3 * BOUND)
+    gevent.sleep(0.01)
+    (record,) = told()
+    assert "is held up" in record.getMessage()
+
+
+def test_who_held_up_the_loop_may_have_ended():
+    culprit = _find_culprit(0)
+    assert str(culprit) == "what has ended just now; it let no other thread run"
+
+
+def test_nobody_is_told_where_warnings_are_not_wanted(caplog, told):
+    caplog.set_level(logging.ERROR, "toolserver.watchdog")
+    _warn(_find_culprit(0), "is", time.monotonic())
+    assert told() == []
 
 
 def test_a_stopped_watchdog_tells_nothing(told):

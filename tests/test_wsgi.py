@@ -20,12 +20,13 @@ import requests
 
 from toolserver.declarations import declared
 from toolserver.home import Home
-from toolserver.wsgi import make_application
+from toolserver.message import FileBody
+from toolserver.wsgi import _FileBlocks, make_application
 
 TOOL = """
 from pathlib import Path
 
-from toolserver import StandardTool, context, limit, register, rest
+from toolserver import Response, StandardTool, context, limit, register, rest
 from toolserver.errors import AlreadyDone
 
 
@@ -49,6 +50,20 @@ class Sample(StandardTool):
         context.request.writer.write(b"by hand")
         raise AlreadyDone
 
+    def too_soon(self) -> bool:
+        writer = context.request.writer
+        was_started = writer.started
+        try:
+            writer.write(b"body")
+        except RuntimeError as error:
+            return not was_started and "before write" in str(error)
+
+    def plain(self, status: int) -> Response:
+        return Response(b"made", status=status, headers=[("X-By", "hand")])
+
+    def measured(self) -> Response:
+        return Response(iter([b"ab"]), headers=[("Content-Length", "2")])
+
     @limit(max_body=100_000)
     def length(self, data: bytes) -> int:
         return len(data)
@@ -65,6 +80,15 @@ class Sample(StandardTool):
         first = [stream.readline(10), stream.readline()]
         found = [*first, *stream.readlines(30_000), *stream]
         return [len(line) for line in found]
+
+    @rest("POST")
+    @limit(max_body=100_000)
+    def all_lines(self, request) -> list[int]:
+        return [len(line) for line in request.stream.readlines()]
+
+    @rest("POST")
+    def first_line(self, request) -> str:
+        return str(request.stream.readline())
 """
 
 
@@ -169,6 +193,48 @@ def test_a_large_body_is_read_as_it_is_asked_for(ask):
     assert ask("POST", "/wsgi/sample/read", body, kind)[2] == b"70003"
     lines = ask("POST", "/wsgi/sample/lines", body, kind)[2]
     assert json.loads(lines) == [10, 19_991, 30_001, 20_001]
+
+
+def test_lines_are_read_to_the_end(ask):
+    body = b"x" * 30_000 + b"\n" + b"y" * 40_000
+    lines = ask("POST", "/wsgi/sample/all_lines", body, "text/plain")[2]
+    assert json.loads(lines) == [30_001, 40_000]
+
+
+def test_a_body_that_is_too_large_has_no_lines(ask):
+    answer = ask("POST", "/wsgi/sample/first_line", b"x" * 2000, "text/plain")
+    assert answer[0].startswith("413")
+    assert b"larger than the server accepts" in answer[2]
+
+
+def test_answers_by_hand(ask):
+    assert ask("GET", "/wsgi/sample/too_soon")[2] == b"true"
+    status, headers, text = ask("GET", "/wsgi/sample/plain?status=799")
+    assert (status, text) == ("799 Unknown", b"made")
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert (headers["Content-Length"], headers["X-By"]) == ("4", "hand")
+    status, headers, text = ask("GET", "/wsgi/sample/measured")
+    assert (headers.get_all("Content-Length"), text) == (["2"], b"ab")
+
+
+def test_a_file_that_shrinks_while_it_is_sent_ends_the_answer(home):
+    file = home.www / "shrinks.bin"
+    file.write_bytes(b"x" * 200_000)
+    blocks = _FileBlocks(FileBody(os.open(file, os.O_RDONLY), 0, 200_000))
+    with contextlib.closing(blocks):
+        assert next(blocks)
+        os.truncate(file, 10)
+        with pytest.raises(EOFError, match="bytes before its span"):
+            next(blocks)
+
+
+def test_it_is_closed_once(home, tmp_path):
+    elsewhere = Home(tmp_path)
+    elsewhere.create()
+    elsewhere.settings_file.touch()
+    made = make_application(elsewhere)
+    made.close()
+    made.close()
 
 
 def test_a_small_body_that_ends_early_is_refused(ask):
