@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 
 import pytest
 
 import toolserver.testing
 from tests.http.raw_http import wait_for
 from tests.jobs.work import Locked, Work
+from toolserver.contexts import Context, bind
+from toolserver.errors import InvalidParams, JobExpired
+from toolserver.jobs.outside import find_job, result_of
 
 
 @pytest.fixture
@@ -128,3 +132,51 @@ def test_what_cannot_be_a_job_is_answered_as_usual(server):
 def test_other_preferences_change_nothing(server):
     for prefer in ("wait=5", "return=minimal", "respond-async=x", '"'):
         assert start(server, "/work/add/1/2", prefer=prefer).status_code == 200
+
+
+# --- what becomes of them
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "message"),
+    [
+        ("enqueue", 2**31, "priority: got 2147483648"),
+        ("enqueue", -(2**31) - 1, "priority: got -2147483649"),
+        ("schedule", timedelta(days=36525), "when: got 36525 days"),
+        ("schedule", timedelta(days=-36525), "when: got -36525 days"),
+    ],
+)
+def test_priorities_and_times_have_bounds(server, name, first, message):
+    with pytest.raises(InvalidParams, match=message):
+        server.call(f"system.jobs.{name}", first, "work.add", [1])
+    assert server.worker.jobs.engine.find() == []
+
+
+def forget(server):
+    engine = server.worker.jobs.engine
+    assert engine.purge(now=server.worker.jobs.clock.now() + 1e6) == 1
+
+
+def test_a_result_that_is_forgotten_while_it_is_asked_for_is_told_so(server):
+    path = start(server).headers["Location"]
+    done(server, path)
+    with bind(Context(services=server.worker.services)):
+        status = find_job(path.removeprefix("/jobs/"))
+        forget(server)
+        outcome = result_of(status)
+    assert isinstance(outcome.error, JobExpired)
+    assert "ended and forgotten" in str(outcome.error)
+
+
+def test_events_end_with_a_job_that_is_forgotten(server):
+    server.worker.jobs.hold()
+    path = start(server).headers["Location"]
+    answer = server.http.get(
+        path, headers={"Accept": "text/event-stream"}, stream=True, timeout=10
+    )
+    lines = answer.iter_lines(chunk_size=1)
+    assert b"event: status" in lines
+    # Nobody has a turn in between, and sees how it ends.
+    server.worker.jobs.outcomes.cancel(path.removeprefix("/jobs/"))
+    forget(server)
+    assert b"event: end" not in list(lines)

@@ -188,7 +188,7 @@ def test_what_cannot_be_stored_is_refused(value):
 
 
 def test_keys_that_become_the_same_are_refused():
-    with pytest.raises(InvalidParams, match="last: cannot be stored: .*two keys"):
+    with pytest.raises(InvalidParams, match=r"last: cannot be stored: .*two keys"):
         write_arguments(spec_for(dict[int | str, int]), [], {"last": {1: 1, "1": 2}})
 
 

@@ -132,6 +132,16 @@ def test_a_rule_that_is_gone_calls_no_more(engine, monkeypatch):
         assert {status.state for status in found} == {JobState.CANCELLED}
 
 
+def test_the_rules_of_a_tool_that_is_gone_end(tmp_path):
+    config = {"jobs": {"engine": "sqlite"}}
+    with serve(Clockwork, config=config, home=tmp_path) as server:
+        assert waiting(server) == ["clockwork._quarter", "clockwork.tick"]
+    with serve(Guarded, config=config, home=tmp_path) as server:
+        server.run_jobs(advance=15 * MINUTE)
+        found = server.worker.jobs.engine.find(queue="clockwork")
+        assert [status.state for status in found] == [JobState.CANCELLED] * 2
+
+
 def test_the_server_may_call_what_few_may(engine):
     with serve(Guarded, config=engine) as server:
         server.run_jobs(advance=MINUTE)
@@ -162,6 +172,19 @@ def test_a_full_store_does_not_end_a_rule(monkeypatch, caplog):
         jobs.clock.advance(86_400)
         jobs.engine.purge(now=jobs.clock.now())
         wait_for(lambda: waiting(server, "guarded.clockwork"))
+
+
+def test_a_store_that_is_full_at_the_start_gets_them_later(monkeypatch, caplog):
+    monkeypatch.setattr("toolserver.jobs.rules._AGAIN", 0.05)
+    full = {"jobs": {"engine": "memory", "max_stored": 2}}
+    with serve(Clockwork, Guarded, config=full) as server:
+        engine = server.worker.jobs.engine
+        assert sum(engine.counts().states.values()) == 2
+        told = "the next calls of rules could not be stored"
+        # It is tried as long as it takes.
+        wait_for(lambda: caplog.text.count(told) > 3)
+        engine._max_stored = 100
+        wait_for(lambda: engine.counts().states[JobState.WAITING] == 3)
 
 
 def test_a_stop_does_not_call_them_lost(caplog):

@@ -149,7 +149,7 @@ class Rules:
 
     def _put_next(self, target: Target, rule: Rule, after: float) -> None:
         tick = rule.next_tick(after)
-        if tick is None:
+        if tick is None:  # pragma: no cover - rules that never come true are refused
             return
         self._put(
             target,
@@ -164,7 +164,9 @@ class Rules:
         )
 
     def _plan_later(self) -> None:
-        if self._later is None or self._later.dead:
+        # The one that has failed again runs just now.
+        found = self._later
+        if found is None or found.dead or found is gevent.getcurrent():
             self._later = gevent.spawn_later(_AGAIN, self.plan)
 
 
