@@ -147,6 +147,16 @@ def test_what_is_published_is_carried_and_told_here_once(bus):
     assert carried == [("a", 1), ("nobody listens here", 2)]
 
 
+def test_a_callback_may_close_the_bus(bus):
+    heard = []
+    bus.subscribe("a", heard.append)
+    bus.subscribe("a", lambda value: bus.close())
+    bus.publish("a", 1)
+    settle()
+    assert heard == [1]
+    bus.close()
+
+
 @register("test.bus")
 class Teller(StandardTool):
     def tell(self, value: int) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from toolserver import samplefile
 from toolserver.configuration import load, sections
@@ -195,6 +196,11 @@ def test_file_that_cannot_be_read(tmp_path):
 def test_huge_numbers(write):
     file = write("[server]\nport = 0x" + "f" * 5000 + "\n")
     assert "expected an integer from 0 to 65535" in error_of(load, file)
+
+
+def test_numbers_of_too_many_digits(write):
+    file = write("[server]\nport = " + "9" * 5000 + "\n")
+    assert error_of(load, file).startswith(f"{file}: not valid TOML: exceeds the limit")
 
 
 def test_windows_line_ends(write):
@@ -473,6 +479,15 @@ def test_merge_leaves_sections_in_other_forms():
     assert merged.text.startswith("server.port = 1\nlimits = { body = 3 }\n[log]\nrpc")
     assert "log.rpc" not in merged.added
     assert "log.level" in merged.added
+
+
+def test_merge_has_nothing_to_say_of_a_section_that_is_whole():
+    name, section = next(
+        each for each in sections().items() if len(fields(each[1])) > 1
+    )
+    keys = [f"{name}.{field.name} = 1\n" for field in fields(section)]
+    assert samplefile.merge("".join(keys), "x").left == []
+    assert samplefile.merge("".join(keys[1:]), "x").left == [f"[{name}]"]
 
 
 def test_merge_refuses_to_change_a_text_that_looks_like_a_header():

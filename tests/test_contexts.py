@@ -58,6 +58,9 @@ def test_a_made_default_is_kept_for_the_call():
         assert basket.get() == [1]
     with bind(Context()):
         assert basket.get() == []
+    # Outside of a call there is nothing to keep it for.
+    basket.get().append(1)
+    assert basket.get() == []
 
 
 def test_greenlets_do_not_see_each_other():

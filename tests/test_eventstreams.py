@@ -256,6 +256,16 @@ def test_vanished_clients_leave_nothing(server):
     assert len(server.worker.services.part(Subscribers)) == 0
 
 
+def test_a_list_of_events_is_told_and_lets_go(server):
+    offered = server.worker.services
+    subscriber = offered.part(Subscribers).admit(Request(), offered.settings)
+    stream = event_stream([ServerEvent("a"), None], subscriber).body
+    assert b"".join(stream) == b"retry: 2000\n\ndata: a\n\n: ping\n\n"
+    assert len(offered.part(Subscribers)) == 1
+    stream.close()
+    assert len(offered.part(Subscribers)) == 0
+
+
 def test_who_waits_is_bounded():
     config = {"limits": {"streams": 3}}
     with toolserver.testing.serve(News, config=config) as server:

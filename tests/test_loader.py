@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from toolserver.errors import StartError
-from toolserver.loader import load_modules, load_tools, tool_files
+from toolserver.loader import ENTRY_POINTS, load_modules, load_tools, tool_files
 
 
 @pytest.fixture
@@ -85,6 +85,34 @@ def test_a_name_that_is_no_python_name_is_refused(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(StartError, match="nowhere: folder of tools cannot be read"):
         tool_files([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("taken", ["this", "xxlimited"])
+def test_a_file_that_hides_a_module_which_nobody_uses_is_refused(tmp_path, taken):
+    (tmp_path / f"{taken}.py").touch()
+    assert taken not in sys.modules
+    with pytest.raises(StartError, match=f"hides the module '{taken}'"):
+        load_tools([tmp_path])
+
+
+def test_what_a_tool_says_of_its_own_start_is_told_as_it_is(tmp_path, name):
+    text = "from toolserver.errors import StartError\nraise StartError('no license')"
+    (tmp_path / f"{name}.py").write_text(text)
+    with pytest.raises(StartError, match=r"\Ano license\Z"):
+        load_tools([tmp_path])
+
+
+def test_installed_packages_offer_tools(tmp_path, name, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{name}.py").write_text("value = 2")
+    facts = tmp_path / f"{name}-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\n")
+    (facts / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\nmine = {name}\n")
+    load_modules([])
+    assert name not in sys.modules
+    load_modules([], entry_points=True)
+    assert sys.modules[name].value == 2
 
 
 def test_modules_are_imported_by_name(tmp_path, name, monkeypatch):

@@ -333,6 +333,27 @@ def test_reopen_after_rotation(tmp_path):
     assert file.read_text() == "new\n"
 
 
+def test_a_log_without_a_file_has_none_to_open_anew():
+    reader, descriptor = os.pipe()
+    writer = LineWriter(descriptor=descriptor, closes=True)
+    writer.write("one\n")
+    writer.reopen()
+    writer.write("two\n")
+    writer.close()
+    with open(reader) as written:
+        assert written.read() == "one\ntwo\n"
+
+
+def test_records_that_a_filter_refuses_are_not_written(tmp_path):
+    writer = LineWriter(tmp_path / "x.log")
+    handler = ErrorLog(writer)
+    handler.addFilter(lambda record: "no" not in record.msg)
+    for text in ("no", "yes"):
+        handler.handle(logging.makeLogRecord({"msg": text}))
+    writer.close()
+    assert (tmp_path / "x.log").read_text().count("\n") == 1
+
+
 def test_close_twice(tmp_path):
     writer = LineWriter(tmp_path / "x.log")
     writer.close()

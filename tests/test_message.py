@@ -25,6 +25,11 @@ def test_headers_are_looked_up_without_case():
     assert len(headers) == 2
 
 
+def test_messages_show_what_they_are():
+    assert repr(Headers([("A", "b")])) == "Headers((('A', 'b'),))"
+    assert repr(Response(status=404)) == "<Response 404>"
+
+
 def test_a_missing_field_is_the_callers_mistake():
     query = Request(query_string="a=1&a=2&b=").query
     assert query["a"] == "1"

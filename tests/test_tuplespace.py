@@ -264,6 +264,11 @@ def test_what_a_killed_greenlet_should_have_had_is_the_next_ones(space):
     first.kill(block=False)
     space.out(("job", 2))
     assert second.get(timeout=5) == ("job", 2)
+    reader = waiting(space.read, ("more", ...))
+    reader.kill(block=False)
+    space.out(("more", 1))
+    reader.join()
+    assert space.take(("more", ...), timeout=0) == ("more", 1)
 
 
 def test_a_time_out_around_the_waiting_loses_nothing(space):

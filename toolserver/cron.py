@@ -35,7 +35,8 @@ class Rule:
     priority: int = 0
 
     def __post_init__(self) -> None:
-        if self.next_tick(datetime.now(UTC).timestamp()) is None:
+        first = self.next_tick(datetime.now(UTC).timestamp())
+        if first is None:  # pragma: no cover - found out already as the rule was read
             raise ValueError(f"rule {self.expression!r}: never comes true")
 
     def next_tick(self, after: float) -> float | None:

@@ -243,7 +243,7 @@ class MethodSpec:
                 type_ = parameter.type
                 if value.__class__ is not type_.exact:
                     value = convert(type_, value, parameter.name, lax=lax)
-            elif self.rest is not None:
+            elif self.rest is not None:  # pragma: no branch - else there are too many
                 value = convert(self.rest.type, value, f"argument {index + 1}", lax=lax)
             converted.append(value)
         named = {}

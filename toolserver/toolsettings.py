@@ -50,8 +50,7 @@ def tool_settings(
     if configuration is not None:
         for name in given:
             origin = configuration.origin("tool", namespace, name)
-            if origin != "default":
-                origins[name] = f"{origin}: {section}"
+            origins[name] = f"{origin}: {section}"
     values = dict(given)
     prefix = TOOL_PREFIX + "".join(f"{p.upper()}__" for p in namespace.split(".") if p)
     for name in types:
