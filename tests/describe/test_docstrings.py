@@ -102,6 +102,28 @@ def test_what_has_no_place_of_its_own_stays_in_the_text():
 
 
 @pytest.mark.parametrize(
+    ("doc", "text"),
+    [
+        (":since: long ago", "Since: long ago"),
+        (":var Left: On the left.", "Var Left: On the left."),
+        (":deprecated: 1.2 Use other.", "Deprecated since 1.2: Use other."),
+        (".. deprecated:: 1.2", "Deprecated since 1.2"),
+        # It tells tools, not people.
+        (":meta private:", ""),
+        ("Notes\n-----\nWaits.", "Notes: Waits."),
+        ("See Also\n--------\nother", "See also: other"),
+    ],
+)
+def test_sections_that_have_no_place_stay_in_the_text(doc, text):
+    first = (
+        ":param x: Told." if doc[0] == ":" else "Parameters\n----------\nx\n    Told."
+    )
+    found = parse_docstring(f"Do it.\n\n{first}\n\n{doc}")
+    assert (found.summary, found.text) == ("Do it.", text)
+    assert found.parameters == {"x": "Told."}
+
+
+@pytest.mark.parametrize(
     ("doc", "expected"),
     [
         ("", DocString()),

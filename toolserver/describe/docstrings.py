@@ -14,6 +14,7 @@ from functools import lru_cache
 import docstring_parser
 from docstring_parser import DocstringStyle
 from docstring_parser.common import (
+    DocstringDeprecated,
     DocstringExample,
     DocstringParam,
     DocstringRaises,
@@ -103,8 +104,12 @@ def parse_docstring(doc: str) -> DocString:
             case DocstringExample():
                 code = "\n".join(part for part in (meta.snippet, told) if part)
                 examples = "\n\n".join(part for part in (examples, code) if part)
+            case DocstringDeprecated() if meta.version:
+                title = f"Deprecated since {meta.version}"
+                others.append(f"{title}: {told}" if told else title)
             case _ if told:
-                title = meta.args[0].replace("_", " ").capitalize()
+                kind, *names = meta.args
+                title = " ".join([kind.replace("_", " ").capitalize(), *names])
                 others.append(f"{title}: {told}")
     return DocString(
         summary,
