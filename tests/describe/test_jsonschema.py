@@ -27,6 +27,7 @@ from toolserver.toolspecs import describe_tool
 from toolserver.types import Type
 
 T = typing.TypeVar("T")
+Sku = typing.NewType("Sku", typing.Annotated[str, Meta(min_length=8)])  # type: ignore
 
 
 @dataclasses.dataclass
@@ -66,6 +67,14 @@ class Mixed(enum.Enum):
     PAIR = (1, 2)
 
 
+class Fraction(enum.Enum):
+    HALF = 0.5
+
+
+class Unsendable(enum.Enum):
+    OTHER = object()
+
+
 class Shape(msgspec.Struct, tag_field="kind", tag="shape"):
     sides: int
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -74,6 +83,23 @@ class Shape(msgspec.Struct, tag_field="kind", tag="shape"):
 class Row(msgspec.Struct, array_like=True):
     key: str
     count: int = 1
+
+
+class TaggedRow(msgspec.Struct, array_like=True, tag="row"):
+    key: str
+    count: int = 1
+
+
+class Period(typing.TypedDict):
+    days: typing.Annotated[typing.Required[int], Meta(ge=1)]
+
+
+class Options(typing.TypedDict, total=False):
+    size: int
+
+
+class Nothing(typing.NamedTuple):
+    """It has no parts."""
 
 
 class Corner(typing.NamedTuple):
@@ -115,6 +141,18 @@ def returned(hint):
         (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
         (collections.abc.Iterator[int], {"not": {}}),
         (int | pathlib.Path, {"type": "integer"}),
+        (collections.abc.Iterator[int] | pathlib.Path, {"not": {}}),
+        (pathlib.Path | None, {"type": "null"}),
+        (typing.Literal["a", None] | None, {"enum": ["a", None]}),
+        (Sku, {"type": "string", "minLength": 8}),
+        (Sku | None, {"type": ["string", "null"], "minLength": 8}),
+        (dict[int, bool], {"type": "object", "additionalProperties": {"type": "boolean"}, "propertyNames": {"pattern": "^[+-]?[0-9]{1,4000}$"}}),  # noqa: E501
+        (dict[int | str, bool], {"type": "object", "additionalProperties": {"type": "boolean"}}),  # noqa: E501
+        (dict[Color, int], {"type": "object", "additionalProperties": {"type": "integer"}, "propertyNames": {"enum": ["red", "blue"]}}),  # noqa: E501
+        (dict[Level, int], {"type": "object", "additionalProperties": {"type": "integer"}, "propertyNames": {"enum": ["1", "2"]}}),  # noqa: E501
+        (dict[typing.Literal["a", 1], int], {"type": "object", "additionalProperties": {"type": "integer"}, "propertyNames": {"enum": ["a", "1"]}}),  # noqa: E501
+        # As keys conversion knows no numbers with a fraction among choices.
+        (dict[Fraction, int], {"type": "object", "additionalProperties": {"type": "integer"}, "propertyNames": {"not": {}}}),  # noqa: E501
     ],
 )  # fmt: skip
 def test_what_is_accepted(hint, expected):
@@ -202,6 +240,20 @@ def test_a_class_has_two_definitions_only_where_they_differ():
     assert lines == {"$ref": "#/$defs/LineInput"}
 
 
+def test_classes_of_one_name_and_one_module_are_numbered():
+    others = [
+        dataclasses.make_dataclass("Line", [(name, float)]) for name in ("a", "b", "c")
+    ]
+    for package, other in zip(("geo", "old", "new"), others, strict=True):
+        other.__module__ = f"{package}.lines"
+    schema = accepted(tuple[Line, *others])
+    named = ["Line", "lines.Line", "lines.Line2", "lines.Line3"]
+    assert list(schema["$defs"]) == named
+    assert [each["$ref"] for each in schema["prefixItems"]] == [
+        f"#/$defs/{name}" for name in named
+    ]
+
+
 def test_names_that_are_taken_stay_free():
     schemas = Schemas("#/x/", taken=["Line"])
     schemas.accepted(Type(Line))
@@ -214,6 +266,37 @@ def test_structs_keep_their_form():
     assert shape["required"] == ["kind", "sides"]
     row = accepted(Row)["$defs"]["Row"]
     assert (row["type"], row["minItems"], "maxItems" in row) == ("array", 1, False)
+
+
+def test_the_tag_of_a_row_is_its_first_element():
+    row = accepted(TaggedRow)["$defs"]["TaggedRow"]
+    assert row["prefixItems"] == [
+        *({"const": "row"}, {"type": "string"}, {"type": "integer", "default": 1}),
+    ]
+    assert row["minItems"] == 2
+    assert returned(TaggedRow)["$defs"]["TaggedRow"]["maxItems"] == 3
+    assert convert(Type(TaggedRow), ["row", "a"], "x") == TaggedRow("a")
+
+
+def test_members_may_be_annotated_outside_of_what_says_that_they_are_required():
+    period = accepted(Period)["$defs"]["Period"]
+    assert period["properties"]["days"] == {"type": "integer", "minimum": 1}
+
+
+def test_a_record_may_need_nothing():
+    assert accepted(Options)["$defs"]["Options"] == {
+        "type": "object",
+        "properties": {"size": {"type": "integer"}},
+    }
+
+
+def test_a_tuple_may_have_no_parts():
+    assert accepted(Nothing)["$defs"]["Nothing"] == {
+        "description": "It has no parts.",
+        "type": "array",
+        "minItems": 0,
+        "maxItems": 0,
+    }
 
 
 def test_named_tuples_are_arrays():
@@ -256,6 +339,9 @@ def test_records_that_take_no_other_members_say_so():
 def test_values_of_an_enumeration_that_nobody_can_send_only_come_back():
     assert accepted(Mixed)["$defs"]["Mixed"]["enum"] == ["text"]
     assert returned(Mixed)["$defs"]["Mixed"]["enum"] == ["text", [1, 2]]
+    # JSON has no form for the only one of these.
+    assert accepted(Unsendable)["$defs"]["Unsendable"] == {"not": {}}
+    assert returned(Unsendable)["$defs"]["Unsendable"] == {"not": {}}
 
 
 def test_python_only_patterns_are_told_in_words():
@@ -325,7 +411,7 @@ SCALARS = {
     ),
 }
 #: What can be a key of a mapping.
-KEYS = (str, int, uuid.UUID, dt.date, Color)
+KEYS = (str, int, uuid.UUID, dt.date, Color, Level, typing.Literal["a", 1])
 
 
 @st.composite

@@ -26,8 +26,27 @@ class Node:
     parent: Node | None = None
 
 
+@dataclass
+class Deep:
+    """Optional members end it, and rows and mappings that may be empty."""
+
+    rows: list[Deep]
+    table: dict[str, Deep]
+    left: Deep | None
+
+
 class Level(enum.IntEnum):
     LOW = 3
+
+
+class Odd(enum.Enum):
+    OTHER = object()
+    PAIR = (1, 2)
+    TEXT = "text"
+
+
+class Unsendable(enum.Enum):
+    OTHER = object()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +56,9 @@ class Level(enum.IntEnum):
         *(dt.timedelta, uuid.UUID, Color, Level, Literal["a", 2], typing.Any),
         *(list[int], tuple[int, str], tuple[int, ...], set[str], dict[str, int]),
         *(list, dict, tuple, int | None, int | str, Line, Order, Movie, Point, Compact),
+        *(Odd, Odd | None, Deep, dict[Level, int]),
         *(Node, list[Node], dict[str, list[Order]], dict[int, str]),
+        Annotated[bool, Meta(description="Yes or no.")],
         Annotated[int, Meta(ge=5)],
         Annotated[int, Meta(gt=5, lt=7)],
         Annotated[int, Meta(lt=-3)],
@@ -52,3 +73,16 @@ class Level(enum.IntEnum):
 def test_the_type_accepts_its_sample(hint):
     type_ = Type(hint)
     convert(type_, sample(type_), "value")
+
+
+def test_of_what_nobody_can_send_there_is_no_sample():
+    assert sample(Type(Unsendable)) is None
+
+
+def test_samples_of_what_contains_itself_come_to_an_end():
+    end = {"rows": [], "table": {}, "left": None}
+    assert sample(Type(Deep)) == {
+        "rows": [end],
+        "table": {"text": end},
+        "left": {"rows": [end], "table": {"text": end}, "left": end},
+    }

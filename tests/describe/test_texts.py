@@ -33,6 +33,10 @@ def described(hint):
     [
         (int | None, {"type": "integer"}, False),
         (typing.Any, {"type": "string"}, False),
+        (None, {"enum": ["null"]}, False),
+        (typing.Literal["a"] | None, {"enum": ["a"]}, False),
+        (typing.Literal[b"x"] | typing.Literal[b"y"], {"not": {}}, False),
+        (list[int] | set[int], {"type": "array", "items": {"type": "integer"}, "minItems": 1}, False),  # noqa: E501
         (bool | int, {"anyOf": [{"type": "boolean"}, {"type": "integer"}]}, False),
         # For text, conversion knows no truth values among choices.
         (typing.Literal["a", True, None], {"enum": ["a"]}, False),

@@ -6,12 +6,12 @@ Spec: JSON Schema 2020-12, sections 6 (assertions) and 9 (annotations).
 from __future__ import annotations
 
 import re
-import types
 import typing
 from typing import Any
 
 import msgspec
 
+from toolserver.hints import is_union, without_annotations
 from toolserver.types import Kind
 
 __all__ = ["constraint_keywords", "is_portable", "unwrap"]
@@ -46,21 +46,12 @@ def unwrap(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
     """
     found: list[msgspec.Meta] = []
     while True:
-        origin = typing.get_origin(hint)
-        if origin is typing.Annotated:
-            hint, *notes = typing.get_args(hint)
-            found[:0] = [note for note in notes if isinstance(note, msgspec.Meta)]
-        elif origin in (typing.Required, typing.NotRequired, typing.Final):
-            (hint,) = typing.get_args(hint)
-        elif isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        elif origin in (typing.Union, types.UnionType):
-            choices = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-            if len(choices) != 1:
-                return hint, found
-            hint = choices[0]
-        else:
+        hint, notes = without_annotations(hint)
+        found[:0] = notes
+        choices = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        if not is_union(hint) or len(choices) != 1:
             return hint, found
+        hint = choices[0]
 
 
 def constraint_keywords(meta: msgspec.Meta, kind: Kind) -> dict[str, Any]:

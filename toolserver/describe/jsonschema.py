@@ -34,6 +34,7 @@ from toolserver.describe.scalars import (
     choice_schema,
     decimal_schema,
     json_value,
+    key_schema,
     moment_schema,
     or_null,
 )
@@ -265,8 +266,7 @@ class Schemas:
         if keys.kind in KEYS:
             return KEYS[keys.kind]
         if keys.kind in (Kind.ENUM, Kind.LITERAL):
-            texts = [json_value(value) for value in keys.values]
-            return {"enum": [text for text in texts if isinstance(text, str)]}
+            return key_schema(keys, way)
         schema = self._of(keys, way)
         if schema.get("type") != "string":
             return {}
@@ -284,7 +284,8 @@ class Schemas:
                 del row["maxItems"]
             if config.tag is not None:
                 row["prefixItems"] = [{"const": config.tag}, *row["prefixItems"]]
-                row["minItems"] += 1
+                for bound in row.keys() & {"minItems", "maxItems"}:
+                    row[bound] += 1
             return row
         properties: Schema = {}
         required = []

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from toolserver.errors import ToolserverError
-from toolserver.plain import to_plain
+from toolserver.describe.definitions import Way
+from toolserver.describe.scalars import choice_schema
 from toolserver.types import Kind, Type
 
 __all__ = ["sample"]
@@ -54,7 +54,9 @@ def _sample(type_: Type, depth: int) -> Any:
             return one.examples[0]
     match type_.kind:
         case Kind.ENUM | Kind.LITERAL:
-            return _plain(type_.values[0])
+            choices = choice_schema(type_.values, Type(type_.bare), Way.IN)
+            # Of some nobody can send any.
+            return next(iter(choices.get("enum", ())), None)
         case Kind.UNION:
             return _sample(type_.items[0], depth)
         case _ if type_.nullable and depth >= _DEEPEST:
@@ -84,13 +86,6 @@ def _sample(type_: Type, depth: int) -> Any:
             key = _sample(type_.items[0], depth + 1) if len(type_.items) > 1 else "key"
             return {str(key): _sample(item, depth + 1) if item else "value"}
     return _within(_SCALARS.get(type_.kind, "value"), meta)
-
-
-def _plain(value: Any) -> Any:
-    try:
-        return to_plain(value)
-    except ToolserverError:
-        return str(value)
 
 
 def _constraints(hint: Any) -> list[msgspec.Meta]:

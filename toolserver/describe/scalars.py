@@ -21,6 +21,7 @@ __all__ = [
     "choice_schema",
     "decimal_schema",
     "json_value",
+    "key_schema",
     "moment_schema",
     "or_null",
 ]
@@ -131,14 +132,8 @@ def choice_schema(values: Iterable[Any], type_: Type, way: Way) -> Schema:
     allowed: list[Any] = []
     for value in values:
         plain = json_value(value)
-        if plain is UNKNOWN:
-            continue
-        if way is Way.IN:
-            try:
-                convert(type_, plain, "")
-            except InvalidParams:
-                continue
-        allowed.append(plain)
+        if plain is not UNKNOWN and (way is Way.OUT or _is_taken(type_, plain)):
+            allowed.append(plain)
     if not allowed:
         return NOTHING
     schema: Schema = {"enum": allowed}
@@ -146,6 +141,30 @@ def choice_schema(values: Iterable[Any], type_: Type, way: Way) -> Schema:
     if len(kinds) == 1 and None not in kinds:
         schema = {"type": kinds.pop(), **schema}
     return schema
+
+
+def key_schema(type_: Type, way: Way) -> Schema:
+    """One of some values as the key of a mapping, which is always text.
+
+    Args:
+        type_: The type that consists of them.
+        way: Which way they go.
+    """
+    mapping = Type(dict[type_.hint, Any])  # type: ignore[name-defined]  # a hint
+    allowed: list[str] = []
+    for value in type_.bare if type_.kind is Kind.ENUM else type_.values:
+        sent = json_value({value: None})
+        if sent is not UNKNOWN and (way is Way.OUT or _is_taken(mapping, sent)):
+            allowed += sent
+    return {"enum": allowed} if allowed else NOTHING
+
+
+def _is_taken(type_: Type, sent: Any) -> bool:
+    try:
+        convert(type_, sent, "")
+    except InvalidParams:
+        return False
+    return True
 
 
 def or_null(schema: Schema) -> Schema:
