@@ -1,11 +1,13 @@
 """Which runners are given up, and which are given time."""
 
+import errno
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -153,3 +155,58 @@ def test_a_pid_of_another_process_is_left_alone(other):
     assert not is_alive(stranger)
     assert end_runner(stranger)
     assert other.is_alive
+
+
+def refuse(error):
+    def refused(*args, **options):
+        raise error
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error"),
+    [
+        (os, "pidfd_open", OSError(errno.EMFILE, "too many open files")),
+        (signal, "pidfd_send_signal", PermissionError(errno.EPERM, "not yours")),
+    ],
+)
+def test_who_cannot_be_ended_keeps_its_jobs(
+    store, other, monkeypatch, module, name, error
+):
+    other.claim(store, "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, refuse(error))
+        assert store.pass_time(12) == []
+    assert other.is_alive
+    assert store.state("a") is JobState.RUNNING
+    assert store.pass_time(1) == [("a", JobState.WAITING)]
+    assert not other.is_alive
+
+
+def test_without_handles_of_processes_nobody_is_ended(other, monkeypatch):
+    monkeypatch.delattr(os, "pidfd_open")
+    assert not end_runner(other.runner)
+    assert other.is_alive
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(os, "pidfd_open"), (signal, "pidfd_send_signal")]
+)
+def test_who_ends_just_then_has_ended(other, monkeypatch, module, name):
+    monkeypatch.setattr(module, name, refuse(ProcessLookupError(errno.ESRCH, "gone")))
+    assert end_runner(other.runner)
+
+
+def test_without_a_proc_file_system_a_process_is_asked(other, monkeypatch):
+    runner = f"{other.process.pid}--abcd"
+    monkeypatch.setattr(Path, "read_text", refuse(FileNotFoundError("/proc")))
+    monkeypatch.setattr(os.path, "isdir", lambda path: False)
+    assert name_runner(other.process.pid).startswith(f"{other.process.pid}--")
+    assert is_alive(runner)
+    with monkeypatch.context() as patched:
+        # It is another user's.
+        patched.setattr(os, "kill", refuse(PermissionError(errno.EPERM, "not yours")))
+        assert is_alive(runner)
+    other.close()
+    assert not is_alive(runner)

@@ -1,6 +1,8 @@
 """Jobs of the store while they run: how they end, and what they tell."""
 
+import contextlib
 import logging
+import sqlite3
 import threading
 from datetime import timedelta
 
@@ -29,7 +31,8 @@ from toolserver.errors import (
     JobNotStored,
     NotFound,
 )
-from toolserver.jobs.records import JobState
+from toolserver.jobs.payload import write_result
+from toolserver.jobs.records import Ending, JobState
 from toolserver.testing import serve
 
 
@@ -37,6 +40,7 @@ from toolserver.testing import serve
 class Kiln(StandardTool):
     def __init__(self):
         self.gate = Event()
+        self.second_gate = Event()
         self.native_gate = threading.Event()
         self.seen = []
 
@@ -86,7 +90,12 @@ class Kiln(StandardTool):
     def wait_for_itself(self) -> str:
         return job(context.job_id).result()
 
+    def cancel_next(self) -> str:
+        self.next.cancel()
+        return str(self.next.status)
+
     def quick(self) -> str:
+        self.seen.append("quick")
         progress(0.5, "half")
         progress(1.0, "all")
         return "done"
@@ -94,6 +103,13 @@ class Kiln(StandardTool):
     def slowly(self) -> None:
         progress(0.25, "a quarter")
         self.gate.wait(10)
+
+    def tell_when_let(self) -> str:
+        self.seen.append("tell")
+        self.gate.wait(10)
+        progress(0.75, "told")
+        self.second_gate.wait(10)
+        return "told"
 
     @threaded
     def fire(self) -> str:
@@ -138,6 +154,7 @@ def server(request):
     with serve(Kiln, Bricks, config={"jobs": {"engine": request.param}}) as running:
         yield running
         running.tool("kiln").gate.set()
+        running.tool("kiln").second_gate.set()
         running.tool("kiln").native_gate.set()
 
 
@@ -220,6 +237,8 @@ def test_threads_are_waited_for(kiln):
     made = kiln.enqueue(1, kiln.fire)
     wait_for(lambda: "fire" in kiln.seen)
     assert made.cancel()
+    # To say it once more changes nothing.
+    assert made.cancel()
     assert made.status == "running"
     kiln.native_gate.set()
     with pytest.raises(JobCancelled):
@@ -274,6 +293,139 @@ def test_an_end_that_cannot_be_stored_is_stored_later(
     with caplog.at_level(logging.CRITICAL, "toolserver.jobs"):
         assert kiln.enqueue(1, kiln.quick).result(5) == "done"
     assert kiln.enqueue(1, kiln.quick).result(5) == "done"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A server whose store can be taken away for a while."""
+    config = {"jobs": {"engine": "sqlite", "max_jobs": 2}}
+    with serve(Kiln, config=config, home=tmp_path) as running:
+        yield running
+        running.tool("kiln").gate.set()
+        running.tool("kiln").second_gate.set()
+
+
+@contextlib.contextmanager
+def taken_away(server):
+    path = server.worker.home.var / "jobs.db"
+    path.rename(path.with_name("away.db"))
+    try:
+        yield
+    finally:
+        path.with_name("away.db").rename(path)
+
+
+def test_a_store_that_cannot_be_used_is_looked_at_again(store, monkeypatch, caplog):
+    monkeypatch.setattr("toolserver.jobs.runner._LOOK_SHARED", 0.01)
+    kiln = store.tool("kiln")
+    with taken_away(store):
+        with pytest.raises(JobNotStored, match="removed or replaced"):
+            kiln.enqueue(1, kiln.quick)
+        wait_for(lambda: "jobs cannot be claimed; tried again in" in caplog.text)
+    assert kiln.enqueue(1, kiln.quick).result(5) == "done"
+
+
+def test_progress_that_cannot_be_stored_harms_nothing(store, caplog):
+    kiln = store.tool("kiln")
+    made = kiln.enqueue(1, kiln.tell_when_let)
+    wait_for(lambda: "tell" in kiln.seen)
+    with taken_away(store):
+        kiln.gate.set()
+        wait_for(lambda: "jobs: their progress cannot be stored" in caplog.text)
+    kiln.second_gate.set()
+    assert made.result(5) == "told"
+
+
+def test_nobody_is_told_of_progress_after_the_end(store):
+    kiln, runner, told = store.tool("kiln"), store.worker.jobs.runner, []
+    store.worker.jobs._bus.subscribe("jobs.changed", told.append)
+    made = kiln.enqueue(1, kiln.tell_when_let)
+    wait_for(lambda: "tell" in kiln.seen and made.status == "running")
+    path = store.worker.home.var / "jobs.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        kiln.gate.set()
+        wait_for(lambda: runner._progress)
+        # Now it is about to be stored, and waits for the other process.
+        wait_for(lambda: not runner._progress)
+        runner._running[made.id].release()
+        wait_for(lambda: not runner.running)
+        other.execute("COMMIT")
+    # This is done after what was asked for before.
+    store.worker.jobs.engine.extend(runner.name, 1e9)
+    store.worker.jobs.engine.cancel("nobody's", now=0.0)
+    gevent.idle()
+    assert kept(store, made).fraction == 0.75
+    assert {fraction for _, _, fraction, _ in told} == {None}
+
+
+def give_away(server, made, runner=None):
+    """Let the store take a job from this process, as if it had shown no life."""
+    jobs = server.worker.jobs
+    now = jobs.clock.now()
+    found = jobs.engine.recover([jobs.runner.name], now=now, max_attempts=9)
+    assert found == [(made.id, JobState.WAITING)]
+    if runner is not None:
+        ((claim,), _) = jobs.engine.claim(runner, 1, now=now, lease=now + 60)
+        return claim
+    return None
+
+
+def test_an_end_that_comes_too_late_is_none(server, kiln, caplog):
+    made = kiln.enqueue(1, kiln.hold)
+    wait_for(lambda: "hold" in kiln.seen)
+    server.worker.jobs.hold()
+    give_away(server, made)
+    kiln.gate.set()
+    wait_for(lambda: "had been given to another process" in caplog.text)
+    assert made.status == "waiting"
+    server.worker.jobs.runner.resume()
+    assert made.result(5) == "let go"
+    assert kiln.seen.count("hold") == 2
+
+
+def test_what_was_given_to_another_process_is_cut_off(
+    server, kiln, caplog, monkeypatch
+):
+    # Nobody tells us of what the other one does.
+    monkeypatch.setattr("toolserver.jobs.outcomes._LOOK", 0.01)
+    made = kiln.enqueue(1, kiln.hold)
+    wait_for(lambda: "hold" in kiln.seen)
+    claim = give_away(server, made, "another")
+    server.worker.jobs.runner._ask_news()
+    wait_for(lambda: kiln.seen == ["begin", "hold", "abort"])
+    assert "was given to another process" in caplog.text
+    assert kept(server, made).runner == "another"
+    assert made.status == "running"
+    ending = Ending(JobState.DONE, result=write_result("elsewhere"))
+    now = server.worker.jobs.clock.now()
+    server.worker.jobs.engine.finish({made.id: (claim.attempt, ending)}, now=now)
+    assert made.result(5) == "elsewhere"
+
+
+def test_what_another_process_wants_cancelled_is_ended(server, kiln):
+    made = kiln.enqueue(1, kiln.hold)
+    wait_for(lambda: "hold" in kiln.seen)
+    jobs = server.worker.jobs
+    assert jobs.engine.cancel(made.id, now=jobs.clock.now()) is JobState.RUNNING
+    jobs.runner._ask_news()
+    with pytest.raises(JobCancelled):
+        made.result(5)
+    assert kiln.seen == ["begin", "hold", "abort"]
+
+
+def test_what_is_cancelled_before_it_begins_is_not_called():
+    with serve(Kiln) as server:
+        kiln, jobs = server.tool("kiln"), server.worker.jobs
+        jobs.hold()
+        first = kiln.schedule(timedelta(0), kiln.cancel_next)
+        # Both are claimed at once.
+        kiln.next = kiln.schedule(timedelta(0), kiln.quick)
+        jobs.runner.resume()
+        assert first.result(5) == "running"
+        with pytest.raises(JobCancelled):
+            kiln.next.result(5)
+        assert "quick" not in kiln.seen
 
 
 def test_a_late_cancel_ends_no_other_job(server, kiln):

@@ -34,6 +34,7 @@ from toolserver.errors import (
     JobCancelled,
     JobExpired,
     JobFailed,
+    JobLost,
     JobUnknown,
     NotFound,
 )
@@ -94,6 +95,10 @@ class Press(StandardTool):
         if self.tries < until:
             raise ValueError("not yet")
         return self.tries
+
+    def lose_patience(self) -> None:
+        with gevent.Timeout(0.001):
+            self.gate.wait(10)
 
     def _inner(self, number: int) -> int:
         return number + 1
@@ -174,6 +179,7 @@ def test_a_queued_call_returns_what_its_hints_say(press):
     # It is kept for its time.
     assert made.result(0) == Page(3, "page 3")
     assert job(made.id).result(0) == Page(3, "page 3")
+    assert repr(made) == f"<Job {made.id}>"
 
 
 def test_a_queue_goes_by_priority_and_then_by_arrival(press):
@@ -229,6 +235,27 @@ def test_what_is_no_time_is_refused(press, when):
         press.schedule(when, press.slow, "x") if when is not None else (
             press.schedule("", press.slow, "x")
         )
+
+
+@pytest.mark.parametrize("priority", [2**31, -(2**31) - 1, 1.0, "1", None])
+def test_what_is_no_priority_is_refused(press, priority):
+    with pytest.raises(TypeError, match="priority: got"):
+        press.enqueue(priority, press.slow, "x")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])
+def test_what_is_no_time_for_a_run_is_refused(press, timeout):
+    with pytest.raises(ValueError, match="timeout: got"):
+        press.jobs(timeout=timeout)
+
+
+def test_who_runs_jobs_in_tests_waits_for_all_that_run(server, press):
+    spawned = press.spawn(gevent.sleep, 0.02)
+    server.run_jobs()
+    assert spawned.status == "done"
+    press.enqueue(1, press.hold)
+    with pytest.raises(TimeoutError, match=r"1 jobs have not ended in 0\.05 s"):
+        server.run_jobs(timeout=0.05)
 
 
 def test_spawned_calls_begin_at_once_and_keep_their_exception(press):
@@ -330,6 +357,12 @@ def test_results_are_kept_as_asked(press):
         press.enqueue(1, gated(press)).result(0)
 
 
+def test_a_time_of_the_tools_own_is_no_end_of_the_run(press):
+    with pytest.raises(JobFailed, match="Timeout: 0.001 seconds") as failed:
+        press.jobs(timeout=5).enqueue(1, press.lose_patience).result(5)
+    assert failed.value.kind == "Timeout"
+
+
 def gated(press):
     press.gate.clear()
     return press.hold
@@ -338,6 +371,93 @@ def gated(press):
 def test_unknown_ids_are_told_so(server, press):
     with pytest.raises(JobUnknown, match="no job 'nope'"):
         server.worker.jobs.outcomes.find("nope")
+
+
+def forget_all(server):
+    engine = server.worker.jobs.engine
+    return engine.purge(now=server.worker.jobs.clock.now() + 1e6)
+
+
+def test_what_is_forgotten_is_told_so(server, press):
+    made = press.enqueue(1, press.slow, "x")
+    made.result(5)
+    assert forget_all(server) == 1
+    for ask in (made.result, made.cancel, lambda: made.status, lambda: job(made.id)):
+        with pytest.raises(JobExpired, match="ended and forgotten"):
+            ask()
+
+
+def test_who_comes_too_late_to_cancel_is_told(server, press, monkeypatch):
+    server.worker.jobs.hold()
+    made = press.enqueue(1, press.slow, "x")
+    engine = server.worker.jobs.engine
+    cancel = engine.cancel
+
+    def come_late(id_, *, now):
+        # Another process has been quicker.
+        cancel(id_, now=now)
+        assert forget_all(server) == 1
+        return cancel(id_, now=now)
+
+    monkeypatch.setattr(engine, "cancel", come_late)
+    with pytest.raises(JobExpired, match="ended and forgotten"):
+        made.cancel()
+
+
+def test_what_was_begun_too_often_is_lost(server, press, monkeypatch):
+    monkeypatch.setattr("toolserver.jobs.outcomes._LOOK", 0.01)
+    jobs = server.worker.jobs
+    jobs.hold()
+    made = press.enqueue(1, press.slow, "x")
+    now = jobs.clock.now()
+    jobs.engine.claim("dead", 1, now=now, lease=now)
+    jobs.engine.recover(["dead"], now=now, max_attempts=1)
+    with pytest.raises(JobLost, match=r"was begun 1 times and never came to an end"):
+        made.result(5)
+    assert not made.cancel()
+
+
+def test_only_what_has_failed_is_made_once_more(server, press):
+    jobs, told = server.worker.jobs, []
+    made = press.enqueue(1, press.slow, "x")
+    made.result(5)
+    jobs._bus.subscribe("jobs.changed", told.append)
+    jobs.retry(jobs.engine.status(made.id).job)
+    server.run_jobs()
+    assert made.status == "done"
+    assert press.printed == ["x"]
+    assert told == []
+
+
+def test_many_may_wait_and_each_has_its_result(server, press, monkeypatch):
+    monkeypatch.setattr("toolserver.jobs.outcomes._PENDING", 2)
+    server.worker.jobs.hold()
+    jobs = [press.enqueue(1, press.slow, f"{number}") for number in range(5)]
+    assert len(server.worker.jobs.outcomes._pending or ()) <= 2
+    server.worker.jobs.runner.resume()
+    assert [each.result(5) for each in jobs] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_spawned_job_may_wait_for_one_of_the_queue(server, press):
+    waiting = press.spawn(lambda: press.enqueue(0, press.hold).result(5))
+    wait_for(lambda: press.printed == ["held"])
+    press.gate.set()
+    assert waiting.result(5) == "let go"
+
+
+def test_without_its_tool_a_result_is_plain_and_a_call_fails(tmp_path):
+    config = {"jobs": {"engine": "sqlite"}}
+    with serve(Press, config=config, home=tmp_path) as server:
+        press = server.tool("press")
+        done = press.enqueue(1, press.print_page, Page(3))
+        done.result(5)
+        later = press.schedule(timedelta(hours=1), press.slow, "x")
+    with serve(Reels, config=config, home=tmp_path) as server:
+        find = server.worker.jobs.outcomes.find
+        assert find(done.id).result(0) == {"number": 3, "text": "page 3"}
+        server.run_jobs(advance=3600)
+        with pytest.raises(NotFound, match="press"):
+            find(later.id).result(0)
 
 
 def test_a_job_has_its_own_context(server, press):
@@ -366,6 +486,17 @@ def test_the_job_of_a_client_that_has_gone_is_refused(server, press):
     server.worker.jobs.runner.resume()
     with pytest.raises(Forbidden, match="no client 'ann' any more"):
         server.worker.jobs.outcomes.find(answer.json()).result(5)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+def test_progress_is_from_nothing_to_all(press, fraction):
+    with pytest.raises(ValueError, match="fraction: got"):
+        press.spawn(progress, fraction).result(5)
+
+
+def test_progress_of_a_call_without_a_listener_is_told_to_nobody(server, press):
+    press.gate.set()
+    assert server.call("press.hold") == "let go"
 
 
 def test_jobs_that_wait_for_jobs_do_not_starve(server):
