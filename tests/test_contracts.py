@@ -301,6 +301,9 @@ def test_values_that_cannot_be_shown(dispatcher):
 
     error = error_of(dispatcher, "contracts.stock.twice", Mute("x"), wrong=True)
     assert type(error) is EnsureBroken
+    # A number of more digits than Python likes to show.
+    error = error_of(dispatcher, "contracts.stock.many", 1, count=10**5000)
+    assert error.data["values"]["rest"] == "a dict"
 
 
 def test_a_redirect_is_an_answer_with_invariants(dispatcher, stock):

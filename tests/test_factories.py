@@ -551,6 +551,24 @@ def test_waiting_for_a_value_is_bounded():
     assert cache.get("a", lambda: "never made", timeout=0.01) is True
 
 
+def test_a_maker_may_take_too_long_itself():
+    """Those who wait get its own failure, not one of their waiting."""
+    cache = ChildCache(Bounds(), lambda value: None)
+    release = gevent.event.Event()
+
+    def make():
+        release.wait()
+        raise TimeoutError("the shelf is far")
+
+    asking = [gevent.spawn(cache.get, "a", make, timeout=60) for _ in range(2)]
+    gevent.idle()
+    release.set()
+    gevent.joinall(asking, timeout=10)
+    assert [repr(each.exception) for each in asking] == [
+        "TimeoutError('the shelf is far')"
+    ] * 2
+
+
 def test_caches_may_share_a_bound():
     now = iter(range(10**6))
     dropped = []

@@ -34,6 +34,11 @@ def test_a_name_leads_to_a_method(registry):
     assert entry.path == "/shop/orders/"
 
 
+def test_what_is_called_shows_its_name(registry):
+    registry.add(Shop(), "shop.orders")
+    assert repr(registry.target("shop.orders.place")) == "<Target shop.orders.place>"
+
+
 def test_the_root_is_a_namespace(registry):
     assert registry.add(Shop(), "").path == "/"
     assert registry.target("place").function() == "placed"

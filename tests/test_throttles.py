@@ -48,6 +48,11 @@ class Bounded(StandardTool):
 
 
 class Leaf(TransientTool):
+    @limit(concurrency=1)
+    def grow(self) -> str:
+        started.append(self.key)
+        gevent.sleep(30)
+
     @limit(calls=2, seconds=60.0)
     def name(self) -> str:
         return self.key
@@ -188,6 +193,18 @@ def test_the_tools_of_a_factory_have_their_bounds_in_common():
         paths = [f"/branches/key{number}/name" for number in range(3)]
         found = [server.http.post(path).status_code for path in paths]
         assert found == [200, 200, 429]
+
+
+def test_the_tools_of_a_factory_have_their_turns_in_common():
+    started.clear()
+    with serve() as server:
+        first = gevent.spawn(server.http.get, "/branches/a/grow")
+        with gevent.Timeout(20):
+            while started != ["a"]:
+                gevent.sleep(0.005)
+        assert server.http.get("/branches/b/grow").status_code == 503
+        assert started == ["a"]
+        first.kill()
 
 
 def test_no_more_run_at_once_than_was_said():

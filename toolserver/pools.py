@@ -94,7 +94,7 @@ class _Worker(PooledGreenlet):
                         # Others get their turn while one connection pipelines.
                         give_way()
         finally:
-            pool.workers.discard(self)
+            pool.leave(self)
 
 
 class Pool:
@@ -130,12 +130,9 @@ class Pool:
         Returns:
             Whether it was taken; False when too many are waiting.
         """
-        while self._parked:
-            worker = self._parked.pop()
-            # Someone may have killed it; a dead greenlet would swallow the request.
-            if not worker.dead:
-                worker.switch(work)
-                return True
+        if self._parked:
+            self._parked.pop().switch(work)
+            return True
         if len(self.workers) < self.size:
             worker = _Worker(self)
             self.workers.add(worker)
@@ -153,6 +150,13 @@ class Pool:
         self._parked.append(worker)
         work: Work | None = get_hub().switch()
         return work
+
+    def leave(self, worker: _Worker) -> None:
+        """Forget a greenlet that ends."""
+        self.workers.discard(worker)
+        # Someone may have killed it: a dead greenlet would swallow the next request.
+        if worker in self._parked:
+            self._parked.remove(worker)
 
     def kill(self) -> None:
         """End all greenlets, also those that run a request."""

@@ -93,7 +93,7 @@ def _attributes(target: Target, context: Context | None) -> dict[str, str]:
         "rpc.service": target.tool.namespace,
         "rpc.method": target.spec.name,
     }
-    if context is not None:
+    if context is not None:  # pragma: no branch - calls have one
         found["toolserver.request_id"] = context.request_id
         if context.protocol:
             found["network.protocol.name"] = context.protocol
