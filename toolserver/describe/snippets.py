@@ -187,9 +187,7 @@ def _zeep(spec: MethodSpec, address: Address, arguments: dict[str, Any]) -> str:
 
 
 def _by_name(arguments: dict[str, Any]) -> str:
-    if all(map(_is_name, arguments)):
-        return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-    return f"**{arguments!r}"
+    return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
 
 
 def _is_name(text: str) -> bool:
