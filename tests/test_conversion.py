@@ -762,3 +762,17 @@ def test_members_are_read_from_text_also_where_msgspec_cannot_read_the_whole():
 def test_what_is_sent_as_an_array_is_nothing_else(value):
     with pytest.raises(InvalidParams, match="x: expected"):
         convert(Type(Strict), value, "x")
+
+
+def test_empty_text_is_none_also_beside_what_does_not_fit():
+    numbers = Type(list[int | None])
+    assert convert(numbers, ["", "2"], "x", lax=True) == [None, 2]
+    with pytest.raises(InvalidParams, match=r"\Ax\[1\]: expected"):
+        convert(numbers, ["", "two"], "x", lax=True)
+
+
+def test_mappings_of_anything_have_bounds():
+    some = Type(typing.Annotated[dict, msgspec.Meta(min_length=1)])
+    assert convert(some, {"a": [1]}, "x") == {"a": [1]}
+    with pytest.raises(InvalidParams, match=r"\Ax: expected object of length >= 1"):
+        convert(some, {}, "x")

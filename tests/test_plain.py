@@ -3,6 +3,8 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import inspect
+import sys
 import typing
 import uuid
 
@@ -198,6 +200,19 @@ def test_depth_is_bounded(wrap):
     to_plain(nested(MAX_DEPTH))
     with pytest.raises(ApplicationError, match=f"deeper than {MAX_DEPTH}"):
         to_plain([nested(MAX_DEPTH)])
+
+
+def test_what_is_left_of_the_stack_may_not_be_enough():
+    value = []
+    for _ in range(MAX_DEPTH - 1):
+        value = [value]
+
+    def below(frames):
+        return below(frames - 1) if frames else to_plain(value)
+
+    used = len(inspect.stack(0))
+    with pytest.raises(ApplicationError, match="result nested too deep"):
+        below(sys.getrecursionlimit() - used - 50)
 
 
 def test_a_value_that_holds_itself_is_an_error():

@@ -1,9 +1,11 @@
 """Methods that run in native threads."""
 
+import contextlib
 import threading
 
 import gevent
 import pytest
+from gevent.event import Event
 from gevent.monkey import get_original
 
 import toolserver.testing
@@ -22,6 +24,7 @@ from toolserver import (
     universe,
 )
 from toolserver.errors import CallTimeout, Conflict
+from toolserver.nativethreads import ThreadSlots
 
 # What the patched process hides: waiting that stops the thread, and the loop in it.
 block = get_original("time", "sleep")
@@ -376,6 +379,55 @@ def test_files_can_be_used(server):
 def test_unused_threads_are_not_started(server):
     server.call("native.plain")
     assert server.worker.dispatcher.threads._pool is None
+
+
+def around_that(waits, then):
+    """Something around a thread that waits first; it may not want to be ended."""
+
+    def around(inside):
+        with contextlib.suppress(BaseException):
+            waits()
+        return inside() if then else None
+
+    return around
+
+
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("then", [False, True])
+def test_who_has_gone_before_the_thread_begins_starts_none(stays, then):
+    slots, ran = ThreadSlots(1), []
+    waiting = Event()
+
+    def waits():
+        waiting.set()
+        gevent.sleep(60)
+
+    around = around_that(waits, then)
+    caller = gevent.spawn(slots.run, lambda: ran.append(1), around, stays=stays)
+    assert waiting.wait(10)
+    caller.kill(timeout=10)
+    assert caller.dead
+    until(lambda: slots.free == 1)
+    assert ran == []
+
+
+def test_who_is_ended_as_its_turn_comes_gives_it_on():
+    slots, gate = ThreadSlots(1), Event()
+
+    def run(function):
+        return gevent.spawn(
+            slots.run, lambda: None, lambda inside: function(), stays=False
+        )
+
+    first, second, third = run(gate.wait), run(bool), run(bool)
+    until(lambda: slots.waiting == 2)
+    gate.set()
+    # The turn has been handed over, and is not taken yet.
+    until(lambda: slots.waiting < 2)
+    second.kill(block=False)
+    gevent.joinall([first, second, third], timeout=10)
+    assert third.get(timeout=10) is False
+    assert (slots.free, slots.waiting) == (1, 0)
 
 
 def test_generators_are_refused():
