@@ -16,6 +16,7 @@ from tests.sample import Color, Faults, Types
 from toolserver import (
     Call,
     FactoryTool,
+    InternalTool,
     Markup,
     ObsoleteTool,
     OnlyRPCCRAMTool,
@@ -23,9 +24,11 @@ from toolserver import (
     Request,
     Response,
     StandardTool,
+    TransientFactoryTool,
     TransientTool,
     ensure,
     generator,
+    hidden,
     invariant,
     on_error,
     parser,
@@ -150,6 +153,78 @@ class Room(TransientTool):
         return color
 
 
+class Silent(InternalTool):
+    """Nobody may call anything of it."""
+
+    @hidden
+    def list_methods(self) -> list[str]:
+        return []
+
+
+class Cellar(TransientTool):
+    """Below the house."""
+
+    def paint(self, color: str) -> str:
+        return color
+
+    def fill(self) -> None: ...
+
+
+class Hall(TransientFactoryTool):
+    """Leads to rooms, and to further halls."""
+
+    children = (Room,)
+
+
+Hall.children = (Hall, Room)
+
+
+class Street(FactoryTool):
+    """Houses of several kinds."""
+
+    children = (Room, Cellar, Hall)
+    key_pattern = "(?i)[a-z]+"
+
+
+class Counter(StandardTool):
+    """Says in all ways what may become of a call."""
+
+    def files(self, pages: list[bytes], name: str = "") -> None: ...
+
+    def sort(self, first: int = 0, *, second: int) -> None: ...
+
+    @rest("GET")
+    def state(self, request: Request) -> str:
+        """Tell the state.
+
+        Raises:
+            NotModified: It is as it was.
+            AlreadyDone: It is written piece by piece.
+            DirectResponse: As it is.
+            Conflict: It is being changed.
+        """
+        return ""
+
+    @validate(state)
+    def _guard(self, call: Call) -> None:
+        """Guard it.
+
+        Raises:
+            Conflict: It is being changed.
+            Conflict: It was lost.
+        """
+
+    def make(self) -> int:
+        return 1
+
+    @on_error(make)
+    def _made_good(self, request: Request, error: Exception) -> Response:
+        return Response("")
+
+    @on_error(files)
+    def _none(self, request: Request, error: Exception) -> None: ...
+
+
 class Guarded(OnlyRPCCRAMTool):
     def open(self) -> str:
         return "open"
@@ -193,6 +268,78 @@ def test_a_document_without_tools_is_valid():
 
 def test_tools_that_rest_refuses_are_left_out():
     assert document_of(("guarded", Guarded))["paths"] == {}
+
+
+def test_tools_of_which_nothing_may_be_called_are_left_out():
+    found = document_of(("silent", Silent))
+    assert (found["paths"], found["tags"]) == ({}, [])
+
+
+def test_of_several_kinds_under_one_key_the_first_is_told():
+    found = document_of(("street", Street))
+    paths = found["paths"]
+    described = {tag["name"]: tag["description"] for tag in found["tags"]}
+    assert described["street.key"] == "A room of a house."
+    color = paths["/street/{key}/paint"]["get"]["parameters"][0]["schema"]
+    assert color == {"$ref": "#/components/schemas/Color"}
+    # What only the second has is told, too.
+    assert "post" in paths["/street/{key}/fill"]
+    # A hall leads to rooms; of the halls behind it nothing new is to be told.
+    assert "/street/{key}/{key2}/paint" in paths
+    assert not any("{key3}" in path for path in paths)
+    ids = [
+        item[verb]["operationId"]
+        for item in paths.values()
+        for verb in item
+        if verb != "parameters"
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+def test_patterns_of_keys_are_told_where_they_mean_the_same_elsewhere():
+    paths = document_of(("street", Street))["paths"]
+    (key,) = paths["/street/{key}/fill"]["parameters"]
+    assert key["schema"] == {"type": "string", "minLength": 1}
+
+
+@pytest.fixture(scope="module")
+def counter():
+    return document_of(("counter", Counter))["paths"]
+
+
+def test_several_files_are_uploaded_under_one_name(counter):
+    content = counter["/counter/files"]["post"]["requestBody"]["content"]
+    form = content["multipart/form-data"]["schema"]
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    pages = {"type": "array", "items": file, "minItems": 1}
+    assert form["properties"]["pages"] == pages
+
+
+def test_only_leading_arguments_are_elements_of_the_path(counter):
+    assert "/counter/sort" in counter
+    assert not any(path.startswith("/counter/sort/") for path in counter)
+
+
+def test_what_is_raised_and_is_no_failure(counter):
+    responses = counter["/counter/state"]["get"]["responses"]
+    assert responses["304"]["description"] == "NotModified: It is as it was."
+    cart = document_of(("shop", Shop))["paths"]["/shop/cart"]["put"]["responses"]
+    assert cart["3XX"]["description"] == "Redirect: To the page of the cart."
+    told = responses["409"]["description"]
+    # Of two functions that say the same it is told once.
+    assert told == "Conflict: It is being changed.\n\nConflict: It was lost."
+    assert not {"AlreadyDone", "DirectResponse"} & set(str(responses).split(": "))
+
+
+def test_an_error_handler_may_make_good_what_failed(counter):
+    responses = counter["/counter/make"]["post"]["responses"]
+    text = "What the tool answers to an error."
+    assert responses["204"] == {"description": text}
+    assert responses["2XX"] == {"description": text, "content": {"*/*": {"schema": {}}}}
+    assert responses["3XX"] == {"description": text}
+    # An answer of the method itself is told as that.
+    files = counter["/counter/files"]["post"]["responses"]
+    assert files["204"]["description"] != text
 
 
 def test_the_document_tells_what_it_describes(document):

@@ -204,7 +204,7 @@ def _body(
         by_name["required"] = required
     schema = by_name
     if spec.rest is not None and is_whole:
-        schema = {"anyOf": [by_name, _by_position(schemas, spec, doc)]}
+        schema = {"anyOf": [by_name, _by_position(schemas, spec, spec.rest, doc)]}
     contents: dict[str, Any] = {_JSON: {"schema": schema}}
     contents[_URLENCODED] = _form(schemas, spec, left, required)
     if any(map(_takes_file, left)):
@@ -212,15 +212,15 @@ def _body(
     return {"required": bool(required), "content": contents}
 
 
-def _by_position(schemas: Schemas, spec: MethodSpec, doc: DocString) -> Schema:
+def _by_position(
+    schemas: Schemas, spec: MethodSpec, rest: Parameter, doc: DocString
+) -> Schema:
     """An array with the arguments, for methods that take any number of them."""
     leading = spec.parameters[: spec.positional]
-    schema: Schema = {"type": "array"}
+    schema: Schema = {"type": "array", "items": schemas.parameter(rest, doc)}
     if leading:
         schema["prefixItems"] = [schemas.parameter(each, doc) for each in leading]
         schema["minItems"] = sum(each.required for each in leading)
-    if spec.rest is not None:
-        schema["items"] = schemas.parameter(spec.rest, doc)
     return schema
 
 
@@ -309,8 +309,7 @@ def _responses(
                 for kind, schema in contents.items()
             }
     for status in [each for each in raised if each.startswith("3")]:
-        text = "\n\n".join(raised.pop(status))
-        found.setdefault(status, {"description": text})
+        found.setdefault(status, {})["description"] = "\n\n".join(raised.pop(status))
     failures = failures_of(
         schemas, endpoint, has_own="2XX" in answers, raised=raised, **facts
     )
