@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 import toolserver.testing
 from tests.sample import Faults, Types
-from toolserver import ObsoleteTool, register
+from toolserver import ObsoleteTool, StandardTool, limit, register
 from toolserver.describe.openapi import Info
 from toolserver.describe.openrpc import describe_rpc
 from toolserver.registry import Registry
@@ -117,6 +117,36 @@ def test_a_single_tool_can_be_asked_for(server):
     assert "system.listMethods" in names
     with pytest.raises(KeyError, match="result"):
         discover(server, "nope")
+
+
+class Bare(StandardTool):
+    @limit(timeout=5)
+    def wait(self) -> None:
+        """Wait.
+
+        Raises:
+            ValueError: It has no number of its own.
+        """
+
+    def stay(self) -> None: ...
+
+
+def test_what_has_a_bound_of_time_may_come_to_its_end():
+    registry = Registry()
+    registry.add(Bare(), "")
+    document = describe_rpc(registry, Info("x", "1", "All of it.", "/"))
+    assert document["info"]["description"] == "All of it."
+    methods = {method["name"]: method for method in document["methods"]}
+    # What is at the root belongs to no group.
+    assert "tags" not in methods["wait"]
+    errors = {
+        name: [error["$ref"].rpartition("/")[2] for error in methods[name]["errors"]]
+        for name in ("wait", "stay")
+    }
+    assert errors == {
+        "wait": ["InvalidParams", "ApplicationError", "CallTimeout"],
+        "stay": ["InvalidParams", "ApplicationError"],
+    }
 
 
 def test_without_tools_there_are_no_methods():
