@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import gevent
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,77 @@ def test_a_call_that_takes_long_keeps_its_key(make, tmp_path):
             keys.begin(use(may_repeat=True))
     key.keep(ANSWER)
     assert keys.begin(use()) == ANSWER
+
+
+def test_leases_are_renewed_whenever_calls_run(make, tmp_path):
+    now = 1000.0
+    keys = make(lease=0.03, clock=lambda: now)
+    keys.begin(use()).release()
+    wait_for(lambda: keys._tending is None)
+    key = keys.begin(use())
+    now = 2000.0
+    wait_for(lambda: value(tmp_path, "lease") > 2000.0)
+    key.keep(ANSWER)
+
+
+def test_of_many_first_requests_at_once_one_is_made(make):
+    keys = make()
+    found = [gevent.spawn(keys.begin, use()) for _ in range(5)]
+    gevent.joinall(found)
+    first, *others = sorted(found, key=lambda each: each.exception is not None)
+    assert [type(each.exception) for each in others] == [KeyInUse] * 4
+    first.value.keep(ANSWER)
+    assert keys.begin(use()) == ANSWER
+
+
+@contextlib.contextmanager
+def taken_away(folder):
+    """What is stored meanwhile cannot be."""
+    (folder / "keys.db").rename(folder / "away.db")
+    try:
+        yield
+    finally:
+        (folder / "away.db").rename(folder / "keys.db")
+
+
+def test_a_store_that_cannot_be_used_for_a_while_is_used_again(make, tmp_path, caplog):
+    now = 1000.0
+    keys = make(lease=0.03, clock=lambda: now, purge_interval=0.01)
+    key = keys.begin(use())
+    with taken_away(tmp_path):
+        for told in ("keys are not forgotten", "keys are not renewed"):
+            wait_for(lambda told=told: f"{told}: the store cannot be" in caplog.text)
+    now = 2000.0
+    wait_for(lambda: value(tmp_path, "lease") > 2000.0)
+    key.keep(ANSWER)
+    assert keys.begin(use()) == ANSWER
+    now += 86_400
+    wait_for(lambda: value(tmp_path, "count(*)") == 0)
+
+
+@pytest.mark.parametrize(
+    ("end", "what"),
+    [
+        (lambda key: key.keep(ANSWER), "ended"),
+        (lambda key: key.release(), "released"),
+        (lambda key: key.break_off(), "broken off"),
+    ],
+)
+def test_an_end_that_cannot_be_stored_is_known_by_nobody(
+    make, tmp_path, caplog, end, what
+):
+    now = 1000.0
+    keys = make(clock=lambda: now)
+    key = keys.begin(use())
+    with taken_away(tmp_path):
+        # The caller gets its answer all the same.
+        end(key)
+    assert f"an idempotency key is not {what}: the store cannot be" in caplog.text
+    with pytest.raises(KeyInUse):
+        keys.begin(use())
+    now += 31
+    with pytest.raises(OutcomeUnknown, match="broken off"):
+        keys.begin(use())
 
 
 def value(folder, what):

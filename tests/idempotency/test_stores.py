@@ -130,6 +130,14 @@ def test_answers_are_forgotten_when_their_time_is_over(store):
     assert begin(store, b"b", now=101.0).state is KeyState.KEPT
 
 
+def test_what_is_over_is_free_also_where_many_are_to_be_forgotten(store):
+    for number in range(250):
+        keep(store, b"%d" % number)
+    assert begin(store, b"249", now=101.0, lease=111.0).state is KeyState.OPEN
+    assert begin(store, b"249", now=101.0).state is KeyState.RUNNING
+    assert 0 < store.purge(101.0) < 249
+
+
 def test_purging_forgets_what_is_over_and_spares_what_runs(store):
     for number in range(250):
         keep(store, b"%d" % number)

@@ -358,7 +358,7 @@ def test_results_are_kept_as_asked(press):
 
 
 def test_a_time_of_the_tools_own_is_no_end_of_the_run(press):
-    with pytest.raises(JobFailed, match="Timeout: 0.001 seconds") as failed:
+    with pytest.raises(JobFailed, match=r"Timeout: 0\.001 seconds") as failed:
         press.jobs(timeout=5).enqueue(1, press.lose_patience).result(5)
     assert failed.value.kind == "Timeout"
 

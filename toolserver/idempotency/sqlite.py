@@ -127,23 +127,19 @@ class SQLiteKeyStore:
             ) from error
 
     def _prepare(self, base: sqlite3.Connection) -> None:
+        # Where it fails the connection is closed, which undoes it.
         base.execute("BEGIN IMMEDIATE")
-        try:
-            (version,) = base.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
-                raise StartError(
-                    f"{self._path}: made by a newer version of the server (format "
-                    f"{version}, expected {_VERSION})"
-                )
-            if not version:
-                for statement in _SCHEMA:
-                    base.execute(statement)
-                base.execute(f"PRAGMA user_version = {_VERSION}")
-            base.execute("COMMIT")
-        except BaseException:
-            if base.in_transaction:
-                base.execute("ROLLBACK")
-            raise
+        (version,) = base.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise StartError(
+                f"{self._path}: made by a newer version of the server (format "
+                f"{version}, expected {_VERSION})"
+            )
+        if not version:
+            for statement in _SCHEMA:
+                base.execute(statement)
+            base.execute(f"PRAGMA user_version = {_VERSION}")
+        base.execute("COMMIT")
 
     def close(self) -> None:
         """Let go of the file; see `KeyStore.close`."""
