@@ -498,10 +498,9 @@ def test_merge_refuses_to_change_a_text_that_looks_like_a_header():
 
 
 def test_merge_ends_the_last_line():
-    whole = samplefile.render()
-    text = whole[: whole.rindex("\n[")].rstrip("\n")
-    assert not text.endswith("\n")
-    merged = samplefile.merge(text.replace("# port = 4334\n", ""), "x")
+    text = samplefile.render().replace("# port = 4334\n", "").rstrip("\n")
+    merged = samplefile.merge(text, "x")
+    assert merged.added == ["server.port"]
     assert merged.text.endswith("\n")
 
 

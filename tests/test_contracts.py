@@ -6,6 +6,7 @@ import contextlib
 import logging
 import xmlrpc.client
 from abc import abstractmethod
+from typing import ClassVar
 
 import gevent
 import pytest
@@ -41,6 +42,28 @@ from toolserver.services import Services, install
 
 def positive(count):
     return count > 0
+
+
+@register("contracts.inner")
+class Inner(StandardTool):
+    """Spawns a method that only it may call."""
+
+    spawned: ClassVar = {}
+
+    @require(lambda count: count > 0)
+    def _tidy(self, count: int) -> None: ...
+
+    def tidies(self) -> str:
+        job = self.spawn(self._tidy, 0)
+        self.spawned[job.id] = job
+        return job.id
+
+    def failure(self, id: str) -> str:
+        try:
+            self.spawned.pop(id).result(10)
+        except RequireBroken as error:
+            return type(error).__name__
+        return ""
 
 
 @register("contracts.stock")
@@ -710,6 +733,14 @@ def test_settings(server_settings, checks):
     with toolserver.testing.serve(Stock, config={"server": server_settings}) as running:
         answer = running.http.post("/contracts/stock/take", json={"count": 0})
         assert answer.status_code == (422 if checks else 200)
+
+
+def test_methods_of_the_tool_itself_have_contracts_that_are_on():
+    for checks in (True, False):
+        with toolserver.testing.serve(Inner, contracts=checks) as running:
+            job = running.call("contracts.inner.tidies")
+            error = running.remote().call("contracts.inner.failure", job)
+            assert error == ("RequireBroken" if checks else "")
 
 
 def test_switching_them_off():

@@ -109,6 +109,15 @@ def test_taken_port(home):
     assert status(home)["pid"] is None
 
 
+def test_a_folder_where_the_lock_should_be(home):
+    lock = home / "var" / "toolserver.pid"
+    lock.mkdir()
+    done = run(home, "start", "--foreground")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"Error: {lock}: Is a directory\n"
+    lock.rmdir()
+
+
 def test_two_starts_at_once(home):
     both = [spawn(home, "start", "--port", "0") for _ in range(2)]
     ended = [(process.communicate(timeout=40), process.returncode) for process in both]
