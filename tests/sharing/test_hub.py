@@ -15,10 +15,12 @@ from toolserver.errors import Overload
 from toolserver.sharing import channel
 from toolserver.sharing import hub as hub_module
 from toolserver.sharing.channel import Channel
+from toolserver.sharing.frames import frame
 from toolserver.sharing.hub import Hub
 from toolserver.sharing.link import Link
 from toolserver.sharing.messages import Kind, described
 from toolserver.sharing.sharedspace import SharedSpace
+from toolserver.sharing.values import pack
 from toolserver.tuplespace import NoTuple, SpaceClosed
 
 
@@ -195,6 +197,27 @@ def test_a_worker_that_does_not_read_is_cut_off_and_ends(hub, links, monkeypatch
         assert line(stopped) == "ended"
 
 
+def test_who_lets_too_much_wait_is_cut_off(hub, links, space, monkeypatch, caplog):
+    monkeypatch.setattr(channel, "_MOST_WAITING", 2**20)
+    ours, theirs = socket.socketpair()
+    hub.attach(theirs)
+    publisher = links()
+    with ours:
+        for number in range(60):
+            publisher.publish("flood", [number, "x" * 50_000])
+            # What is answered comes after all that was published.
+            assert len(SharedSpace(publisher)) == 0
+            if len(hub) == 2:
+                break
+        assert "has not read what it was told; it is cut off" in caplog.text
+        # It sees its end, behind what had been sent.
+        with gevent.Timeout(20):
+            while ours.recv(2**16):
+                pass
+    space.out(("job", 1))
+    assert space.take(("job", int), timeout=0) == ("job", 1)
+
+
 def test_workers_end_with_the_hub(hub):
     with peer(hub, "end") as first, peer(hub, "end") as second:
         assert [line(first), line(second)] == ["ready"] * 2
@@ -215,6 +238,7 @@ def test_workers_end_with_the_hub(hub):
         b"\0\0\0\x05\x94\x02\x01\xa0\xc0",  # values that are none
         b"\0\0\0\x07\x96\x05\x01\x91\x92\x01\xa1",  # cut off
         b"\0\0\0\x0a\x96\x05\x01\x91\x92\x01\xa1x\xc3\xa0",  # a class unknown
+        frame((Kind.OUT, 1, pack(["job", 1]), None)),  # a list, which is no tuple
     ],
 )
 def test_who_sends_what_is_no_message_is_cut_off_alone(hub, space, stream):
@@ -258,6 +282,63 @@ def test_a_link_to_nobody_tells_so_at_once():
     with pytest.raises(SpaceClosed):
         SharedSpace(link).wait("a")
     link.close()
+
+
+def test_a_link_ends_where_the_master_sends_what_is_no_message(caplog):
+    ours, theirs = socket.socketpair()
+    link = Link(ours)
+    with theirs:
+        theirs.sendall(b"\xff" * 100)
+        until(link.ended.is_set)
+        assert "the master has sent what is no message" in caplog.text
+        assert theirs.recv(100) == b""
+
+
+def test_what_is_sent_to_nobody_does_not_wait():
+    ours, theirs = socket.socketpair()
+    sending = Channel(ours)
+    theirs.close()
+    sending.send((1, b"x" * 100_000))
+    assert sending._writer is None
+    assert list(sending.messages()) == []
+    sending.close()
+
+
+def test_a_space_that_is_closed_lets_nobody_wait(space):
+    space.close()
+    for wait in (lambda: space.wait("a"), lambda: space.take(("a",))):
+        with pytest.raises(SpaceClosed, match="the server stops"):
+            wait()
+
+
+def test_a_verdict_that_comes_too_late_is_none(hub, links, space):
+    link = links()
+    judge = link.open()
+    link.send(Kind.ASK, judge, described(("job", bool.__call__)), True, "", True)
+    asks(hub, 1)
+    space.out(("job", 1))
+    kind, number, _ = link.answer(judge, 10)
+    assert kind == Kind.OFFER
+    link.send(Kind.CANCEL, judge)
+    link.send(Kind.VERDICT, judge, number, True)
+    assert len(SharedSpace(link)) == 1
+    assert space.take(("job", int), timeout=0) == ("job", 1)
+
+
+def test_what_was_read_and_is_gone_does_not_come_back(hub, links, space):
+    link = links()
+    space.out(("job", 1))
+    reader = link.open()
+    link.send(Kind.ASK, reader, described(("job", int)), False, "ann", True)
+    kind, _ = link.answer(reader, 10)
+    assert kind == Kind.GRANT
+    assert space.take(("job", int), timeout=0) == ("job", 1)
+    # It has not said that it arrived.
+    link.close()
+    until(lambda: len(hub) == 1)
+    assert len(space) == 0
+    with pytest.raises(NoTuple):
+        space.read(("job", int), reader="ann", timeout=0)
 
 
 def test_a_link_that_was_closed_here_tells_nobody():

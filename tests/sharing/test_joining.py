@@ -236,6 +236,18 @@ def test_what_one_forgets_is_forgotten_in_all_workers(workers):
     assert first.call("test.sites.main.news.show") == "new"
 
 
+def test_what_others_cannot_be_told_is_forgotten_here(workers, caplog):
+    first, second = workers
+    first.call("test.sites.change", "news", "old")
+    assert second.call("test.sites.main.news.show") == "old"
+    first.tool("test.sites").forget("\ud800")
+    told = r"test.sites: others do not forget '\ud800': got text that is no Unicode"
+    assert told in caplog.text
+    # The link goes on.
+    first.call("test.sites.change", "news", "new")
+    until(lambda: second.call("test.sites.main.news.show") == "new")
+
+
 def test_a_worker_that_stops_wakes_its_own_callers_alone(workers, hub):
     first, second = workers
     theirs = gevent.spawn(second.http.get, "/test/sharing/take")

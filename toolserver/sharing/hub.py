@@ -71,9 +71,8 @@ class Hub:
             peer.close()
 
     def _leave(self, peer: _Peer) -> None:
-        if peer in self._peers:
-            self._peers.remove(peer)
-            self._space.leave(peer)
+        self._peers.remove(peer)
+        self._space.leave(peer)
 
     def _publish(self, source: _Peer, topic: str, packed: bytes) -> None:
         for peer in list(self._peers):
