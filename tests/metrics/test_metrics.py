@@ -14,10 +14,12 @@ from toolserver import (
     register,
     require_group,
 )
+from toolserver.calls import Call
 from toolserver.errors import ApplicationError
 from toolserver.message import Request, Response
+from toolserver.metrics.exposition import expose_metrics
 from toolserver.metrics.metered import CallMeter
-from toolserver.metrics.sheets import CountSheet
+from toolserver.metrics.sheets import COUNTER, CountSheet, Series
 from toolserver.wrappers import rest
 
 
@@ -101,6 +103,21 @@ def test_calls_are_counted_by_tool_method_protocol_and_outcome(server):
     assert count("admin", "REST", "refused") == 1
     assert count("sleep", "REST", "timeout") == 1
     assert count("_report", "REST") == 1
+
+
+def test_calls_of_nobody_are_counted_as_the_servers_own(server):
+    assert server.worker.dispatcher.call(Call("metered.add", (1, 2))).value == 3
+    assert calls(server, method="add", protocol="inside", outcome="ok") == 1
+
+
+def test_what_another_version_has_counted_is_left_out():
+    series = [
+        Series((COUNTER, "of the next version"), [1.0]),
+        Series((COUNTER, "requests"), [2.0]),
+    ]
+    text, _ = expose_metrics(series, "text/plain")
+    assert b"toolserver_requests_total 2.0" in text
+    assert b"next version" not in text
 
 
 def test_durations_are_in_classes_that_add_up(server):
