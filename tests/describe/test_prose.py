@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 import sys
+import typing
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toolserver import AuthenticatedTool, StandardTool, TransientTool
 from toolserver.describe.prose import (
     MARKDOWN,
     PLAIN,
     RST,
+    doc_of,
     docformat_of,
     to_html,
     to_inline_html,
 )
+from toolserver.tools import Tool
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -33,6 +37,57 @@ HOSTILE = [
     ".. csv-table::\n   :file: /etc/passwd",
     '<a href="java\nscript:alert(1)">x</a>',
 ]
+
+
+class Told(AuthenticatedTool):
+    """Sells things.
+
+    In small numbers.
+    """
+
+
+class Mixin:
+    """Adds to tools."""
+
+
+class Untold(AuthenticatedTool):
+    clients = "ann"
+
+
+class Extra(Tool, framework=True):
+    """What an extra of the framework adds to tools."""
+
+
+class Below(Told): ...
+
+
+class Behind(Extra, Told): ...
+
+
+class Mixed(Mixin, Untold): ...
+
+
+class Left(TransientTool): ...
+
+
+class Bare(StandardTool): ...
+
+
+class General(StandardTool, typing.Generic[typing.TypeVar("T")]): ...
+
+
+@pytest.mark.parametrize(
+    ("cls", "doc"),
+    [
+        *((each, "Sells things.\n\nIn small numbers.") for each in (Told, Below)),
+        (Behind, "Sells things.\n\nIn small numbers."),
+        (Mixed, "Adds to tools."),
+        # What the framework and Python say of their classes is not said of tools.
+        *((each, "") for each in (Untold, Left, Bare, General)),
+    ],
+)
+def test_a_tool_is_told_by_its_class_or_by_those_that_it_is_made_of(cls, doc):
+    assert doc_of(cls) == doc
 
 
 class Harmless(HTMLParser):

@@ -6,13 +6,13 @@ templates.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 from toolserver.describe.docstrings import parse_docstring
+from toolserver.describe.prose import doc_of
 from toolserver.entries import Target, ToolEntry
 from toolserver.methods import MethodSpec, ResourceMark
 
@@ -108,7 +108,7 @@ def description_of(entry: ToolEntry) -> str:
 
 def _sections(entry: ToolEntry) -> Iterator[str]:
     yield f"# {entry.namespace or 'the root tool'}"
-    doc = parse_docstring(inspect.getdoc(type(entry.tool)) or "")
+    doc = parse_docstring(doc_of(type(entry.tool)))
     yield from filter(None, (doc.summary, doc.text))
     for _, target in sorted(entry.methods.items()):
         if target.exported:

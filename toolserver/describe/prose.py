@@ -8,21 +8,52 @@ obeyed, and links lead nowhere but to pages and mail addresses.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from functools import cache, lru_cache
 from importlib.util import find_spec
+from itertools import takewhile
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-__all__ = ["MARKDOWN", "PLAIN", "RST", "docformat_of", "to_html", "to_inline_html"]
+from toolserver.tools import Tool
+
+__all__ = [
+    "MARKDOWN",
+    "PLAIN",
+    "RST",
+    "doc_of",
+    "docformat_of",
+    "to_html",
+    "to_inline_html",
+]
 
 MARKDOWN, RST, PLAIN = "markdown", "restructuredtext", "plaintext"
 _FORMATS = {"md": MARKDOWN, "rst": RST, "rest": RST, "plain": PLAIN, "text": PLAIN}
 _PARAGRAPH = re.compile(r"<p>((?:(?!<(?:p|/p|div|pre|ul|ol)\b).)*)</p>", re.DOTALL)
 #: Whether the extra is installed.
 _HAS_RST = find_spec("docutils") is not None
+
+
+def doc_of(cls: type) -> str:
+    """The doc string of a tool.
+
+    Args:
+        cls: Its class; where it has none, its bases are asked.
+
+    Returns:
+        The doc string, cleaned, or nothing: what the framework's classes say of
+        themselves tells nothing of the tool.
+    """
+    own = takewhile(lambda base: base is not Tool, cls.__mro__)
+    docs = [
+        vars(base).get("__doc__")
+        for base in own
+        if not getattr(base, "_is_framework", False)
+    ]
+    return inspect.cleandoc(next(filter(None, docs), ""))
 
 
 def docformat_of(cls: type) -> str:

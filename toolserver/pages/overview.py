@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Iterator
 from markupsafe import Markup
 
 from toolserver.describe.docstrings import parse_docstring
-from toolserver.describe.prose import to_html
+from toolserver.describe.prose import doc_of, to_html
 from toolserver.entries import ToolEntry
 from toolserver.markup.pages import html
 from toolserver.methods import MethodSpec
-from toolserver.pages.site import Site, brief, doc_of, exported, format_of
+from toolserver.pages.site import Site, brief, exported, format_of
 
 __all__ = ["overview"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from toolserver.methods import MethodSpec
 from toolserver.tools import Tool
 from toolserver.toolspecs import describe_tool
 
-__all__ = ["ROOT", "Site", "brief", "doc_of", "exported", "format_of"]
+__all__ = ["ROOT", "Site", "brief", "exported", "format_of"]
 
 #: How a URL names the root tool, whose namespace is empty.
 ROOT = "_root"
@@ -65,25 +64,6 @@ def _order(cls: type, spec: MethodSpec) -> tuple[int, int, str]:
         if spec.attribute in names:
             return depth, names.index(spec.attribute), spec.name
     return len(cls.__mro__), 0, spec.name
-
-
-def doc_of(cls: type) -> str:
-    """The doc string of a tool.
-
-    Args:
-        cls: Its class; where it has none, its bases are asked.
-
-    Returns:
-        The doc string, cleaned, or nothing: what the framework's classes say of
-        themselves tells nothing of the tool.
-    """
-    for base in cls.__mro__:
-        if base.__module__ in ("toolserver.tools", "toolserver.factories"):
-            break
-        doc = vars(base).get("__doc__")
-        if doc:
-            return inspect.cleandoc(doc)
-    return ""
 
 
 def format_of(cls: type, told: DocString) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from toolserver.contracts import invariant_texts
 from toolserver.describe.docstrings import parse_docstring
-from toolserver.describe.prose import to_html
+from toolserver.describe.prose import doc_of, to_html
 from toolserver.describe.snippets import Address
 from toolserver.endpoints import ANY, endpoints_of
 from toolserver.entries import FactoryEntry, ToolEntry
@@ -19,7 +19,7 @@ from toolserver.markup.content import Child
 from toolserver.markup.pages import html
 from toolserver.pages.methods import method_section, rest_line
 from toolserver.pages.records import explained
-from toolserver.pages.site import Site, brief, doc_of, exported, format_of
+from toolserver.pages.site import Site, brief, exported, format_of
 from toolserver.tools import Tool
 
 __all__ = ["tool_page"]
