@@ -58,7 +58,6 @@ def snippets(
     address: Address,
     *,
     verbs: Collection[str],
-    prefixes: Collection[str],
     is_rendered: bool = False,
 ) -> list[Snippet]:
     """Write calls of a method.
@@ -67,7 +66,6 @@ def snippets(
         spec: The method.
         address: Where its tool is.
         verbs: The HTTP methods for which REST takes its arguments by name.
-        prefixes: Prefixes of the protocols that the server speaks.
         is_rendered: Whether REST answers with something else than JSON to who does not
             ask for it.
 
@@ -83,18 +81,15 @@ def snippets(
     if "POST" in verbs:
         code = _curl(spec, address, arguments, verbs, is_rendered)
         found.append(Snippet("curl", code))
-    if "JSONRPC" in prefixes:
-        found.append(Snippet("Python, toolserver", _client(spec, address, arguments)))
+    found.append(Snippet("Python, toolserver", _client(spec, address, arguments)))
     if "POST" in verbs:
         code = _requests(spec, address, arguments, is_rendered)
         found.append(Snippet("Python, requests", code))
-    if "JSONRPC" in prefixes:
-        found.append(Snippet("curl, JSON-RPC", _jsonrpc(spec, address, arguments)))
-    if "RPC2" in prefixes:
-        code = _xmlrpc(spec, address, arguments)
-        found.append(Snippet("Python, xmlrpc.client", code))
-    if "SOAP" in prefixes:
-        found.append(Snippet("Python, zeep", _zeep(spec, address, arguments)))
+    found += [
+        Snippet("curl, JSON-RPC", _jsonrpc(spec, address, arguments)),
+        Snippet("Python, xmlrpc.client", _xmlrpc(spec, address, arguments)),
+        Snippet("Python, zeep", _zeep(spec, address, arguments)),
+    ]
     return found
 
 

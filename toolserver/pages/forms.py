@@ -23,22 +23,20 @@ _TIMES = (Kind.DATETIME, Kind.DATE, Kind.TIME)
 
 def form(
     spec: MethodSpec, *, url: str, rpc: str, name: str, told: Mapping[str, str]
-) -> Markup | None:
+) -> Markup:
     """Write the form of a method.
 
     Args:
         spec: The method.
         url: Where its arguments go as a JSON object; empty if REST does not take
             them so.
-        rpc: URL for JSON-RPC; empty if the server does not speak it.
+        rpc: URL for JSON-RPC.
         name: The full name of the method.
         told: What the doc string tells of the parameters.
 
     Returns:
-        The form; None where there is no way to send it.
+        The form.
     """
-    if not url and not rpc:
-        return None
     fields = [_field(spec, each, told.get(each.name, "")) for each in spec.parameters]
     if spec.extra is not None:
         fields.append(
@@ -63,7 +61,7 @@ def form(
             method="post",
             class_="try",
             data_url=url or None,
-            data_rpc=rpc or None,
+            data_rpc=rpc,
             data_name=name,
         ),
         class_="script-only",

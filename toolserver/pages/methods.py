@@ -45,7 +45,6 @@ def method_section(entry: ToolEntry, spec: MethodSpec, site: Site) -> Markup:
         for verb, endpoint in endpoints.items()
         if endpoint.parser is None and not endpoint.is_rest
     ]
-    speaks_jsonrpc = "JSONRPC" in site.prefixes
     return html.section(
         html.h3(
             html.a(spec.name, href=f"#{quote(spec.name)}", class_="anchor"),
@@ -61,7 +60,7 @@ def method_section(entry: ToolEntry, spec: MethodSpec, site: Site) -> Markup:
         form(
             spec,
             url=address.url(spec.name) if "POST" in verbs else "",
-            rpc=f"{site.server}JSONRPC" if speaks_jsonrpc else "",
+            rpc=f"{site.server}JSONRPC",
             name=address.name(spec.name),
             told=told.parameters,
         ),
@@ -73,7 +72,6 @@ def method_section(entry: ToolEntry, spec: MethodSpec, site: Site) -> Markup:
                     spec,
                     address,
                     verbs=verbs,
-                    prefixes=site.prefixes,
                     is_rendered=any(each.generators for each in endpoints.values()),
                 )
             ),
