@@ -7,13 +7,17 @@ of tracing.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import Any
 
 from gevent import monkey
 
-__all__ = ["UNMEASURED", "trace_native_threads"]
+__all__ = ["IS_MEASURED", "UNMEASURED", "trace_native_threads"]
+
+#: Whether coverage measures: then all processes load it before anything else.
+IS_MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
 
 #: Before the command of a process that is not measured, as that imports gevent. Not by
 #: the mapping of its environment: coverage adds to it when the process is executed.

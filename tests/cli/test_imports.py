@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.tracing import UNMEASURED
+
 #: What the command line must not import, and what a server imports when it is needed.
 NOT_FOR_HELP = {"cryptography", "gevent", "json", "msgspec", "requests", "ssl"}
 NOT_FOR_START = {"docutils", "jwt", "lxml", "pytest", "sqlalchemy"}
@@ -17,7 +19,7 @@ START = "import toolserver.processes.alone"
 )
 def test_what_is_seldom_used_is_imported_when_it_is(code, unwanted):
     told = subprocess.run(
-        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+        [*UNMEASURED, sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

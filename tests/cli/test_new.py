@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+from tests.tracing import UNMEASURED
+
 from .conftest import ask, run
 
 
@@ -103,7 +105,7 @@ def test_new_leaves_no_half_written_file(tmp_path):
     ask(tmp_path, "init")
     done = subprocess.run(
         [
-            *("bash", "-c", 'ulimit -f 0; exec "$@"', "bash"),
+            *(*UNMEASURED, "bash", "-c", 'ulimit -f 0; exec "$@"', "bash"),
             *(sys.executable, "-m", "toolserver", "--home", tmp_path, "new", "a"),
         ],
         capture_output=True,

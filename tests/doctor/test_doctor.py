@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.cli.conftest import TOOL, ask, run
+from tests.tracing import IS_MEASURED
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.passwords import hash_password
 from toolserver.configuration import load
@@ -32,6 +33,10 @@ from toolserver.doctor.starting import (
 )
 from toolserver.home import Home
 from toolserver.pidfile import State
+
+AS_IT_IS = pytest.mark.skipif(
+    IS_MEASURED, reason="coverage loads modules before gevent can patch them"
+)
 
 
 @pytest.fixture
@@ -59,6 +64,7 @@ def examine(check, *given, **options):
 # --- the command
 
 
+@AS_IT_IS
 def test_a_healthy_home(home):
     (home.tools / "orders.py").write_text(TOOL)
     (home.settings_file).write_text("[server]\nport = 0\n")
@@ -213,6 +219,7 @@ def test_too_few_descriptors(home):
     assert f"the hard bound of the running server is {hard}" in warning
 
 
+@AS_IT_IS
 def test_a_module_that_is_loaded_too_early(home, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     custom = tmp_path / "sitecustomize.py"
