@@ -40,6 +40,10 @@ class Reader(HTMLParser):
         raise AssertionError("a text became a comment")
 
 
+def test_an_element_says_what_it_is():
+    assert repr(html.textarea) == "<element textarea>"
+
+
 @given(TEXT, TEXT)
 def test_text_comes_out_as_it_went_in_and_stays_in_its_place(text, value):
     written = html.p(html.b(text), title=value, data_x=Markup(value))

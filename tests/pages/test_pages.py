@@ -21,6 +21,7 @@ from toolserver import (
     OnlyRPCCRAMTool,
     Request,
     StandardTool,
+    TransientFactoryTool,
     TransientTool,
     destructive,
     ensure,
@@ -136,6 +137,25 @@ class Sheets(FactoryTool):
         return ["1", "a-b"]
 
 
+class Box(TransientFactoryTool):
+    """A box of sheets."""
+
+    children = (Sheet,)
+
+
+@register("boxes")
+class Boxes(FactoryTool):
+    """Boxes, which nobody can list."""
+
+    children = (Box,)
+
+
+#: Its class stands in no file.
+Unwritten = register("unwritten")(
+    type(StandardTool)("Unwritten", (StandardTool,), {"__doc__": "Made anew."})
+)
+
+
 @register("quiet")
 class Quiet(InternalTool):
     pass
@@ -143,7 +163,7 @@ class Quiet(InternalTool):
 
 @pytest.fixture(scope="module")
 def server():
-    tools = (Mill, Sheets, Quiet, Types, Faults)
+    tools = (Mill, Sheets, Boxes, Quiet, Types, Faults)
     with toolserver.testing.serve(*tools) as running:
         yield running
 
@@ -162,7 +182,13 @@ def text_of(page):
 
 
 PATHS = ["/API/", "/API/?q=paper", "/API/paper.mill/", "/API/sheets/", "/API/system/"]
-PATHS += ["/API/sample.types/", "/API/sheets.a-b/", "/API/API/", "/API/quiet/"]
+PATHS += [
+    "/API/boxes/",
+    "/API/sample.types/",
+    "/API/sheets.a-b/",
+    "/API/API/",
+    "/API/quiet/",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -280,6 +306,15 @@ def test_a_factory_tells_what_its_tools_can_do(server):
     )
 
 
+def test_a_factory_tells_that_its_tools_make_tools(server):
+    page = read(server, "/API/boxes/")
+    text = text_of(page)
+    assert "Its tools Keys match" in text
+    assert "/boxes/…/ A box of sheets. Each of them makes tools, too." in text
+    assert '<ul class="keys">' not in page
+    assert "makes tools, too" not in text_of(read(server, "/API/sheets/"))
+
+
 @pytest.mark.parametrize(
     ("path", "target"),
     [
@@ -314,8 +349,11 @@ def test_the_files_of_the_pages_come_from_the_server(server):
 def test_source_is_shown_on_request_alone(server):
     assert "sheets * 0.005" not in read(server, "/API/paper.mill/")
     settings = {"API": {"source": True}}
-    with toolserver.testing.serve(Mill, settings=settings) as open_server:
+    with toolserver.testing.serve(Mill, Unwritten, settings=settings) as open_server:
         assert "sheets * 0.005" in read(open_server, "/API/paper.mill/")
+        page = read(open_server, "/API/unwritten/")
+        assert "Made anew." in page
+        assert '<details class="source">' not in page
 
 
 def test_an_empty_root_leads_to_the_pages(server, tmp_path):

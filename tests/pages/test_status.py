@@ -4,6 +4,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import gevent
@@ -12,6 +13,8 @@ from gevent.event import Event
 
 from tests.http.raw_http import wait_for
 from toolserver import StandardTool, register
+from toolserver.pages.status import JobFacts, status_page
+from toolserver.serverstatus import ServerStatus
 from toolserver.testing import serve
 
 ON = {"ops": {"status": True}}
@@ -84,6 +87,35 @@ def test_who_looks_at_it_is_not_among_the_calls():
         gevent.joinall(looking, timeout=10)
         for each in looking:
             assert "0 run in this process" in each.get().text
+
+
+@dataclass(frozen=True)
+class Running:
+    """A call that runs."""
+
+    method: str
+    inside: str = "press.inner"
+    seconds: float | None = 2.0
+    client: str | None = "ann"
+    protocol: str = "SOAP"
+    request_id: str = "x"
+    at: str = "press.py:1"
+
+
+@pytest.mark.parametrize(("count", "shown"), [(100, 100), (101, 100), (0, 0)])
+def test_of_many_calls_the_longest_are_shown(count, shown):
+    calls = [Running(f"press.hold{number:03}") for number in range(count)]
+    status = ServerStatus(lambda: calls, dict, list)
+    try:
+        jobs = JobFacts({}, {}, [], [])
+        text = status_page(status, calls, jobs, root="/API/").body.decode()
+    finally:
+        status.close()
+    told = f"{count} run in this process, {count} of them for more than a second."
+    assert told in text
+    assert (f"{told} The longest 100 are shown." in text) is (count > shown)
+    assert text.count("→ press.inner") == shown
+    assert "press.hold100" not in text
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
