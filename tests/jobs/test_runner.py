@@ -295,6 +295,19 @@ def test_an_end_that_cannot_be_stored_is_stored_later(
     assert kiln.enqueue(1, kiln.quick).result(5) == "done"
 
 
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+def test_where_all_places_are_taken_the_next_one_is_begun_at_an_end(engine):
+    with serve(Kiln, config={"jobs": {"engine": engine, "max_jobs": 1}}) as server:
+        kiln = server.tool("kiln")
+        kiln.schedule(timedelta(0), kiln.hold)
+        wait_for(lambda: "hold" in kiln.seen)
+        second = kiln.schedule(timedelta(0), kiln.quick)
+        wait_for(lambda: server.worker.jobs.runner._is_full)
+        assert second.status == "waiting"
+        kiln.gate.set()
+        assert second.result(5) == "done"
+
+
 @pytest.fixture
 def store(tmp_path):
     """A server whose store can be taken away for a while."""
