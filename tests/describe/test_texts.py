@@ -55,6 +55,13 @@ def test_what_is_sent_as_text(hint, schema, is_json):
     assert found == (schema, is_json)
 
 
+def test_there_is_no_text_for_none():
+    assert described(Color | None)[0]["$ref"] == "#/$defs/Color"
+    choices, is_json = described(list[Line] | dict[str, int] | None)
+    assert [each["type"] for each in choices["anyOf"]] == ["array", "object"]
+    assert is_json
+
+
 HINTS = {
     **SCALARS,
     list[int]: st.lists(st.integers(), min_size=1),
