@@ -63,10 +63,10 @@ def test_a_second_server_is_told_of_the_first(home, lock):
 
 
 @pytest.mark.usefixtures("_hurried")
-@pytest.mark.parametrize("text", ["", "nonsense", f"{os.getpid()}\n1\n", "-5\n\n"])
+@pytest.mark.parametrize("text", ["", "nonsense", "{pid}\n1\n", "-5\n\n"])
 def test_a_file_that_does_not_name_who_holds_it(home, text):
     with pid_path(home).open("w") as stranger:
-        stranger.write(text)
+        stranger.write(text.format(pid=os.getpid()))
         stranger.flush()
         fcntl.flock(stranger, fcntl.LOCK_EX)
         for ask in (PidFile, find_server):
