@@ -776,3 +776,23 @@ def test_mappings_of_anything_have_bounds():
     assert convert(some, {"a": [1]}, "x") == {"a": [1]}
     with pytest.raises(InvalidParams, match=r"\Ax: expected object of length >= 1"):
         convert(some, {}, "x")
+
+
+class Qualified(typing.TypedDict):
+    """Its annotations are text, in which Python itself does not look."""
+
+    a: typing.NotRequired[typing.Annotated[int, msgspec.Meta(ge=1)]]
+    b: typing.Annotated[typing.NotRequired[int], msgspec.Meta(ge=1)]
+    c: typing.Annotated[typing.Required[int], "told"]
+
+
+def test_members_may_be_missing_whatever_is_said_beside_it():
+    type_ = Type(Qualified)
+    required = {each.name: each.required for each in type_.fields}
+    assert required == {"a": False, "b": False, "c": True}
+    assert convert(type_, {"c": 1}, "x") == {"c": 1}
+    assert convert(type_, {"b": 2, "c": 1}, "x") == {"b": 2, "c": 1}
+    with pytest.raises(InvalidParams, match=r"x\.c: missing"):
+        convert(type_, {"a": 1, "b": 2}, "x")
+    with pytest.raises(InvalidParams, match=r"x\.b: expected int >= 1"):
+        convert(type_, {"b": 0, "c": 1}, "x")

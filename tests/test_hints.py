@@ -8,7 +8,7 @@ from typing import Annotated, Final, NotRequired, Required
 import msgspec
 import pytest
 
-from toolserver.hints import without_annotations
+from toolserver.hints import without_annotations, without_qualifiers
 
 SMALL, LARGE = msgspec.Meta(le=10), msgspec.Meta(ge=100)
 Number = typing.NewType("Number", int)
@@ -28,3 +28,20 @@ Number = typing.NewType("Number", int)
 )
 def test_hints_are_parted_from_what_is_said_beside_them(hint, inside, notes):
     assert without_annotations(hint) == (inside, notes)
+
+
+@pytest.mark.parametrize(
+    ("hint", "kept"),
+    [
+        (int, int),
+        (Required[Annotated[int, SMALL]], Annotated[int, SMALL]),
+        (Annotated[NotRequired[int], SMALL], Annotated[int, SMALL]),
+        (
+            Annotated[Required[Annotated[int, SMALL]], LARGE],
+            Annotated[int, SMALL, LARGE],
+        ),
+        (Annotated[int, SMALL], Annotated[int, SMALL]),
+    ],
+)
+def test_what_is_said_of_a_member_is_not_said_of_its_type(hint, kept):
+    assert without_qualifiers(hint) == kept

@@ -20,6 +20,7 @@ __all__ = [
     "name_of",
     "with_bounds",
     "without_annotations",
+    "without_qualifiers",
 ]
 
 #: What may be said of a member besides its type.
@@ -42,6 +43,21 @@ def is_hashable(hint: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def without_qualifiers(hint: Any) -> Any:
+    """A hint without `Required` and the like, what is annotated to it kept.
+
+    Args:
+        hint: A type hint.
+    """
+    origin = typing.get_origin(hint)
+    if origin in QUALIFIERS:
+        return without_qualifiers(*typing.get_args(hint))
+    if origin is typing.Annotated and typing.get_origin(hint.__origin__) in QUALIFIERS:
+        inner = without_qualifiers(hint.__origin__)
+        return typing.Annotated[(inner, *hint.__metadata__)]
+    return hint
 
 
 def without_annotations(hint: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:

@@ -115,6 +115,9 @@ def tag_of(hint: Any) -> tuple[str, str | int] | None:
 def _is_required(record: Any, name: str, member: Any) -> bool:
     # Where annotations are kept as text, Python does not see the qualifiers in them.
     qualifier = typing.get_origin(member)
+    while qualifier is typing.Annotated:
+        member = member.__origin__
+        qualifier = typing.get_origin(member)
     if qualifier in (typing.Required, typing.NotRequired):
         return qualifier is typing.Required
     return name in record.__required_keys__

@@ -20,7 +20,6 @@ import msgspec
 from markupsafe import Markup
 
 from toolserver.hints import (
-    QUALIFIERS,
     is_bound,
     is_hashable,
     is_named_tuple,
@@ -30,6 +29,7 @@ from toolserver.hints import (
     name_of,
     with_bounds,
     without_annotations,
+    without_qualifiers,
 )
 from toolserver.recordmembers import members_of
 
@@ -201,9 +201,8 @@ class Type:
         self.variadic = False
         self.nullable = False
         self.exact: type | None = None
-        while typing.get_origin(hint) in QUALIFIERS:
-            # Said of a member, not of its type.
-            (hint,) = typing.get_args(hint)
+        # Those are said of a member, not of its type.
+        hint = without_qualifiers(hint)
         bare, notes = without_annotations(hint)
         bounds = tuple(note for note in notes if is_bound(note))
         if bounds and is_union(bare) and not is_native(hint):
