@@ -11,7 +11,7 @@ from toolserver.describe.raises import raised_by
 from toolserver.errors import Conflict, NotFound
 
 
-class OutOfStock(NotFound):
+class AllGone(NotFound):
     """Told by its own name."""
 
 
@@ -26,7 +26,7 @@ def documented(name):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("OutOfStock", OutOfStock),
+        ("AllGone", AllGone),
         ("Conflict", Conflict),
         ("KeyError", KeyError),
         ("json.JSONDecodeError", json.JSONDecodeError),
@@ -43,9 +43,9 @@ def test_names_are_those_of_the_module_of_the_framework_or_of_python(name, expec
 
 
 def test_what_stands_behind_a_decorator_or_in_no_module_is_found():
-    method = documented("OutOfStock")
+    method = documented("AllGone")
     wrapped = functools.wraps(method)(lambda self: None)
-    assert [error for error, _ in raised_by([wrapped])] == [OutOfStock]
+    assert [error for error, _ in raised_by([wrapped])] == [AllGone]
     method.__module__ = "no.such.module"
     assert [error for error, _ in raised_by([method])] == [Exception]
     method = documented("KeyError")
