@@ -31,6 +31,9 @@ class Signed(StandardTool):
     def long(self) -> str:
         return "x" * 100_000
 
+    def length(self, text: str) -> int:
+        return len(text)
+
 
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +80,15 @@ def test_calls_are_signed_both_ways(server, keys, protocol):
         client.call("sample.faults.missing")
     assert "fine" in dir(client.get_tool("sample.faults"))
     assert b"sample" in client.fetch("/WSDL/")
+
+
+@pytest.mark.parametrize("protocol", ["REST", "JSONRPC"])
+def test_a_large_request_is_signed_and_made_once(server, keys, protocol):
+    client = server.remote(protocol, **keys[1])
+    for _ in range(2):
+        text = "x" * 500_000
+        key = f"{protocol}-{keys[0].name}"
+        assert client.once(key, "sample.signed.length", text) == 500_000
 
 
 def test_who_has_no_key_is_refused(server, keys, tmp_path):

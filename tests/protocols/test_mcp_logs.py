@@ -11,9 +11,11 @@ from gevent.event import Event
 from tests.http.raw_http import wait_for
 from tests.protocols.test_mcp import ENVELOPE, STATELESS
 from toolserver import StandardTool, call, progress, register, threaded
+from toolserver.contexts import Context, bind
 from toolserver.protocols.mcp_envelope import HANDSHAKE, LOG_LEVEL
 from toolserver.protocols.mcp_messages import write_log
 from toolserver.testing import serve
+from toolserver.web.calllogs import follow_log
 
 OWN = "toolserver.tool.sample.talks"
 
@@ -100,9 +102,9 @@ def messages(answer):
     return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
 
 
-def listen(server, level, method, *, meta=None, **arguments):
+def listen(server, level, method, *, meta=None, tool="sample.talks", **arguments):
     meta = {**ENVELOPE, **({LOG_LEVEL: level} if level else {}), **(meta or {})}
-    params = {"name": f"sample.talks.{method}", "arguments": arguments, "_meta": meta}
+    params = {"name": f"{tool}.{method}", "arguments": arguments, "_meta": meta}
     *told, last = messages(post(server, "tools/call", params, version=STATELESS))
     return told, last.get("result") or last["error"]
 
@@ -138,6 +140,38 @@ LINES = [
 def test_an_agent_follows_the_log_of_its_call(server, level, expected):
     told, result = listen(server, level, "work", name="x")
     assert logged(told) == expected
+    assert result["structuredContent"] == {"result": "done"}
+
+
+def test_the_log_of_another_tool_is_its_own(server):
+    told, _ = listen(server, "info", "work", tool="sample.other")
+    assert [line[0] for line in logged(told)] == ["error"]
+    told, _ = listen(server, "info", "work", name="x")
+    assert logged(told) == LINES
+
+
+def test_a_line_that_cannot_be_put_together_harms_no_call(capsys, monkeypatch):
+    told = []
+    logger = logging.getLogger("toolserver.tool.sample.words")
+    # The tests' own handler takes it for a failure of the test.
+    monkeypatch.setattr(logger, "propagate", False)
+    with bind(Context()):
+        follow_log(logger, logging.INFO, lambda *line: told.append(line))
+        logger.warning("%d words", "some")
+        logger.warning("%d words", 2)
+    assert told == [(logging.WARNING, logger.name, "2 words")]
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_the_log_of_a_tool_that_is_not_there(server):
+    told, error = listen(server, "info", "work", tool="sample.nobody")
+    assert (told, error["code"]) == ([], -32602)
+
+
+def test_who_wants_lines_alone_is_told_of_no_progress(server):
+    told, result = listen(server, "info", "floods", times=2)
+    assert logged(told) == [("warning", OWN, "line 0"), ("warning", OWN, "line 1")]
+    assert len(told) == 2
     assert result["structuredContent"] == {"result": "done"}
 
 

@@ -55,6 +55,12 @@ class Accounts(StandardTool):
     def tables(self):
         return {"kept": [iter([1, 2])]}
 
+    def pairs(self):
+        return [("a", iter([1, 2]))]
+
+    def pair(self):
+        return ("a", 1)
+
     def circle(self):
         circle: list = []
         circle += [circle, circle]
@@ -143,6 +149,10 @@ def test_logging_changes_no_answer(proxy, caplog):
     assert "acct.rows() -> <generator>" in caplog.text
     assert proxy.acct.tables() == {"kept": [[1, 2]]}
     assert "acct.tables() -> <dict>" in caplog.text
+    assert proxy.acct.pairs() == [["a", [1, 2]]]
+    assert "acct.pairs() -> <list>" in caplog.text
+    assert proxy.acct.pair() == ["a", 1]
+    assert "acct.pair() -> ['a', 1]" in caplog.text
     with pytest.raises(xmlrpc.client.Fault, match="nested deeper"):
         proxy.acct.circle()
     with pytest.raises(xmlrpc.client.Fault, match="SystemExit: 3"):

@@ -97,6 +97,27 @@ def test_a_page_of_an_allowed_origin_may_call(server):
     assert "Origin" in answer.headers["Vary"]
 
 
+def rpc(server, message, **headers):
+    headers = {"Origin": SHOP, **CROSS_SITE, **headers}
+    return server.http.post("/JSONRPC", json=message, headers=headers)
+
+
+def test_a_page_of_an_allowed_origin_may_send_keys(server):
+    params = {"item": "a"}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "cross.shared.place", "params": params}
+    for _ in range(2):
+        answer = rpc(server, call, **{"Idempotency-Key": "k-17"})
+        assert answer.json()["result"] == "a"
+        assert allowed(answer)["allow-origin"] == SHOP
+    assert answer.headers["Idempotency-Replayed"] == "true"
+
+
+def test_what_is_no_call_is_told_to_pages_of_any_origin(server):
+    answer = rpc(server, {"jsonrpc": "2.0", "id": 1, "method": 5})
+    assert answer.json()["error"]["code"] == -32600
+    assert allowed(answer) == {}
+
+
 @pytest.mark.parametrize("origin", [OTHER, "null", SHOP.upper(), f"{SHOP}:444", ""])
 def test_pages_of_other_origins_may_not(server, origin):
     answer = server.http.post(

@@ -15,8 +15,10 @@ import toolserver.testing
 from tests.processes.servers import wait_for
 from toolserver import (
     AuthenticatedTool,
+    FactoryTool,
     Response,
     StandardTool,
+    TransientTool,
     context,
     idempotent,
     limit,
@@ -28,7 +30,8 @@ from toolserver import (
 )
 from toolserver.auth.tokens import make_token
 from toolserver.errors import AlreadyDone, Conflict, InvalidRequest, Overload
-from toolserver.web.keyedrequests import read_key
+from toolserver.testing import serve
+from toolserver.web.keyedrequests import Attempt, read_key
 
 PLACE = "/keyed/shop/place"
 
@@ -119,6 +122,19 @@ class Shop(StandardTool):
     def item(self, request) -> str:
         self.orders.append(request.body.decode())
         return str(len(self.orders))
+
+
+class Book(TransientTool):
+    def place(self, item: str) -> str:
+        return item
+
+
+@register("keyed.broken")
+class Broken(FactoryTool):
+    children = (Book,)
+
+    def child_exists(self, key: str) -> bool:
+        raise LookupError("the shelf is gone")
 
 
 @register("keyed.members")
@@ -475,6 +491,38 @@ def test_a_batch_is_made_once_as_a_whole(server, shop):
     assert [each["id"] for each in renumbered.json()] == [11, 12]
     assert shop.orders == ["a", "failed"]
     assert rpc(server, batch[:1]).status_code == 422
+
+
+def test_a_batch_with_a_call_that_cannot_be_found_is_made_once(server, shop):
+    batch = [call("a", 1), call("b", 2, method="keyed.shop.plaice")]
+    first, again = rpc(server, batch), rpc(server, batch)
+    assert is_replayed(again)
+    assert first.json() == again.json()
+    assert first.json()[1]["error"]["code"] == -32601
+    assert shop.orders == ["a"]
+
+
+def test_what_a_factory_raises_is_told_to_who_sends_a_key():
+    with serve(Broken) as server:
+        made = rpc(server, call(method="keyed.broken.key.place"))
+        assert made.json()["error"]["message"].endswith("the shelf is gone")
+
+
+def test_calls_with_keys_are_logged(caplog):
+    config = {"log": {"rpc": True}}
+    with caplog.at_level("INFO"), serve(Shop, config=config) as server:
+        assert rpc(server, call()).json()["result"]["number"] == 1
+    assert "keyed.shop.place(item='book') -> " in caplog.text
+
+
+def test_nobody_knows_of_a_call_that_was_broken_off_as_it_ran(server):
+    attempt = Attempt()
+    attempt.note_break()
+    assert not attempt.is_broken_off
+    target = server.worker.registry.target("keyed.shop.place")
+    assert attempt.noting(target).function("book")["item"] == "book"
+    attempt.note_break()
+    assert attempt.is_broken_off
 
 
 def test_notifications_are_made_once(server, shop):

@@ -74,7 +74,7 @@ def _from_path(request: Request, spec: MethodSpec) -> list[Any]:
         if not _is_utf8(element):
             raise InvalidParams(f"path: element {index + 1} is not UTF-8")
         parameter = spec.parameters[index] if index < spec.positional else spec.rest
-        if parameter is None:  # ruled out above
+        if parameter is None:  # pragma: no cover - ruled out above
             break
         args.append(
             _from_text(parameter.type, [element], parameter.name, request.limits)
