@@ -1,5 +1,6 @@
 """What a tool logs and how far it is, told to who has called it."""
 
+import gc
 import json
 import logging
 
@@ -12,8 +13,10 @@ from tests.http.raw_http import wait_for
 from tests.protocols.test_mcp import ENVELOPE, STATELESS
 from toolserver import StandardTool, call, progress, register, threaded
 from toolserver.contexts import Context, bind
+from toolserver.pools import _Worker
 from toolserver.protocols.mcp_envelope import HANDSHAKE, LOG_LEVEL
 from toolserver.protocols.mcp_messages import write_log
+from toolserver.subscribers import Subscribers
 from toolserver.testing import serve
 from toolserver.web.calllogs import follow_log
 
@@ -23,7 +26,7 @@ OWN = "toolserver.tool.sample.talks"
 @register("sample.talks")
 class Talks(StandardTool):
     def on_start(self) -> None:
-        self.has_begun, self.gate = Event(), Event()
+        self.has_begun, self.gate, self.has_ended = Event(), Event(), Event()
 
     def work(self, name: str = "") -> str:
         self.log.debug("debug %s", name)
@@ -49,6 +52,13 @@ class Talks(StandardTool):
         self.has_begun.set()
         self.gate.wait()
         return "done"
+
+    def hangs(self) -> None:
+        self.has_begun.set()
+        try:
+            gevent.sleep(60)
+        finally:
+            self.has_ended.set()
 
     def floods(self, times: int) -> str:
         for each in range(times):
@@ -268,3 +278,64 @@ def test_a_call_that_is_followed_has_its_time_while_the_server_stops():
         assert result["structuredContent"] == {"result": "done"}
         assert [each["params"]["message"] for each in told] == ["half of it"]
         stopping.get(timeout=15)
+
+
+def begin(server, version, session=None):
+    """A call that waits, and is followed; the greenlet with its answer."""
+    server.tool("sample.talks").has_begun.clear()
+    server.tool("sample.talks").gate.clear()
+    meta = {"progressToken": "a", **(ENVELOPE if version == STATELESS else {})}
+    params = {"name": "sample.talks.waits", "arguments": {}, "_meta": meta}
+    asked = {"version": version, "session": session}
+    answer = gevent.spawn(post, server, "tools/call", params, **asked)
+    assert server.tool("sample.talks").has_begun.wait(15)
+    return answer
+
+
+def cancel(server, *, version, session):
+    message = {"jsonrpc": "2.0", "method": "notifications/cancelled"}
+    return requests.post(
+        server.url("/mcp"),
+        json={**message, "params": {"requestId": 1}},
+        headers={"MCP-Protocol-Version": version, "Mcp-Session-Id": session},
+        timeout=10,
+    )
+
+
+def test_who_has_cancelled_a_call_is_told_no_more_of_it(silent):
+    version = HANDSHAKE[-1]
+    hello = post(silent, "initialize", {"protocolVersion": version}, version=version)
+    asked = {"version": version, "session": hello.headers["Mcp-Session-Id"]}
+    answer = begin(silent, **asked)
+    assert cancel(silent, **asked).status_code == 202
+    (progress,) = messages(answer.get(timeout=15))
+    assert progress["params"]["message"] == "half of it"
+    # Nobody knows of it any more, and that is no mistake.
+    assert cancel(silent, **asked).status_code == 202
+
+
+def test_a_silent_call_shows_that_it_goes_on(silent, monkeypatch):
+    monkeypatch.setattr("toolserver.subscribers.PING", 0.05)
+    answer = begin(silent, STATELESS)
+    gevent.sleep(0.2)
+    silent.tool("sample.talks").gate.set()
+    made = answer.get(timeout=15)
+    assert b"\n: ping\n" in made.content
+    assert messages(made)[-1]["result"]["structuredContent"] == {"result": "done"}
+
+
+def test_a_call_ends_with_the_greenlet_that_answers_it(silent, monkeypatch):
+    """Whatever has ended that: a tool may kill all greenlets there are."""
+    monkeypatch.setattr("toolserver.web.callstreams._SOON", 60)
+    params = {"name": "sample.talks.hangs", "arguments": {}, "_meta": dict(ENVELOPE)}
+    params["_meta"]["progressToken"] = "a"
+    tool = silent.tool("sample.talks")
+    tool.has_begun.clear()
+    answer = gevent.spawn(post, silent, "tools/call", params, version=STATELESS)
+    assert tool.has_begun.wait(15)
+    for each in [each for each in gc.get_objects() if type(each) is _Worker]:
+        gevent.kill(each)
+    assert tool.has_ended.wait(15)
+    assert answer.get(timeout=15).status_code == 500
+    assert len(silent.worker.services.part(Subscribers)) == 0
+    assert post(silent, "tools/list", {"_meta": ENVELOPE}, version=STATELESS).ok
