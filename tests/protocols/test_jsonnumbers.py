@@ -41,6 +41,10 @@ def test_what_nobody_answers_is_another_call():
     assert len({essence_of(each) for each in (note, call(None, []), [note])}) == 3
 
 
+def test_what_is_no_call_is_told_from_others():
+    assert len({essence_of([each]) for each in (1, "1", None, call(1, []))}) == 4
+
+
 def test_members_of_the_protocol_make_no_other_call():
     one, other = ({"name": "a", "_meta": {"token": token}} for token in (1, 2))
     assert essence_of(call(1, one)) != essence_of(call(1, other))

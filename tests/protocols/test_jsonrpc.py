@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 import datetime
 import decimal
@@ -273,6 +274,28 @@ def test_in_a_batch_such_a_result_spoils_only_its_own_call():
     assert "NaN" in first["error"]["message"]
     assert "type object" in third["error"]["message"]
     assert second == {"jsonrpc": "2.0", "result": 2, "id": 2}
+
+
+def test_in_a_batch_facts_that_fail_spoil_only_their_own_call():
+    class Closed(collections.UserDict):
+        def keys(self):
+            raise OSError("closed")
+
+    sent = [{"jsonrpc": "2.0", "method": "m", "id": n} for n in (1, 2)]
+    request = request_of(sent)
+    first, second = CODEC.decode(request)
+    error = ApplicationError("gone", data=Closed(a=1))
+    outcomes = [
+        Outcome(
+            first,
+            error=error,
+            judge=lambda call, raised: ToolFault(f"told: {raised}", exception=raised),
+        ),
+        Outcome(second, 2),
+    ]
+    failed, made = json.loads(CODEC.encode(request, outcomes))
+    assert failed["error"]["message"] == "told: closed"
+    assert made == {"jsonrpc": "2.0", "result": 2, "id": 2}
 
 
 class Point(typing.NamedTuple):

@@ -10,7 +10,7 @@ from tests.protocols.test_mcp import Orders
 from toolserver.calls import Outcome
 from toolserver.describe.agentcatalog import AgentCatalog
 from toolserver.describe.agentlogs import LogLevels, level_name, level_number
-from toolserver.errors import InvalidParams, ToolserverError
+from toolserver.errors import InternalError, InvalidParams, ToolserverError
 from toolserver.message import Request, Response
 from toolserver.protocols.mcp import MCP
 from toolserver.protocols.mcp_envelope import (
@@ -19,6 +19,7 @@ from toolserver.protocols.mcp_envelope import (
     check_stateless,
     routing_headers,
 )
+from toolserver.protocols.mcp_messages import write_error
 from toolserver.settings import Limits
 from toolserver.testing import serve
 
@@ -131,6 +132,38 @@ def test_headers_that_are_made_are_those_that_are_expected(name, method):
         assert value == value.strip()
     headers = {field.lower(): value for field, value in made.items()}
     check_stateless(Request(headers=headers), {"method": method, "params": params})
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/list", {}),
+        ("tools/list", {"_meta": 1}),
+        ("tools/list", {"_meta": {f"{PREFIX}protocolVersion": 1}}),
+    ],
+)
+def test_what_does_not_stand_by_itself_needs_no_headers(method, params):
+    assert routing_headers(method, params) == {}
+
+
+def test_no_header_repeats_a_name_that_is_no_text():
+    meta = {f"{PREFIX}protocolVersion": STATELESS[-1]}
+    assert routing_headers("tools/call", {"name": 1, "_meta": meta}) == {
+        "MCP-Protocol-Version": STATELESS[-1],
+        "Mcp-Method": "tools/call",
+    }
+
+
+def test_a_failure_of_the_framework_is_told_with_its_reference():
+    assert json.loads(write_error(3, InternalError("r-1"))) == {
+        "jsonrpc": "2.0",
+        "id": 3,
+        "error": {
+            "code": -32603,
+            "message": "internal error, reference r-1",
+            "data": {"reference": "r-1"},
+        },
+    }
 
 
 def test_levels_of_logs_and_their_names():

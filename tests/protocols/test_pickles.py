@@ -271,6 +271,33 @@ def test_all_opcodes_are_gone_through(opcode):
 
 
 @pytest.mark.parametrize(
+    "data",
+    [b"\x80\x05NNN", b"\x80\x05Sno end of the line", b"\x80\x05cone line\nmore"],
+)
+def test_the_reader_is_left_what_breaks_off(data):
+    check_memo(data)
+    with pytest.raises(ParseError, match="pickle: "):
+        read_pickle(data, KNOWN, SIZE)
+
+
+def test_the_reader_is_left_what_is_no_number():
+    data = b"\x80\x05Npx\n."
+    check_memo(data)
+    with pytest.raises(ParseError, match="ValueError"):
+        read_pickle(data, KNOWN, SIZE)
+    # What follows is looked at all the same.
+    with pytest.raises(ParseError, match="beyond its own size"):
+        check_memo(b"Npx\nr\xff\xff\xff\xff.")
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_octets_that_may_be_changed_are_read_as_each_protocol_has_them(protocol):
+    value = bytearray(b"\x00\xff")
+    found = read_pickle(zlib.compress(pickle.dumps(value, protocol)), KNOWN, SIZE)
+    assert (type(found), found) == (bytearray, value)
+
+
+@pytest.mark.parametrize(
     "length",
     [b"\x8a\xff", b"X\xff\xff\xff\xff", b"\x8e" + b"\xff" * 8, b"\x96" + b"\xff" * 8],
 )

@@ -481,6 +481,23 @@ class TestReading:
         ):
             assert arguments(envelope(sent)) == ([5], {})
 
+    def test_choices_that_are_not_simply_text_are_read_by_their_types(self):
+        class Odd(StandardTool):
+            def pick(self, value: typing.Literal[b"x"]) -> None: ...
+
+        registry = Registry()
+        registry.add(Odd(), "odd")
+        codec = SOAP(Limits(), registry.target)
+
+        def read(content):
+            body = envelope(operation("pick", content, "urn:toolserver:odd"))
+            (call,) = codec.decode(request_of(body))
+            return registry.target(call.name).spec.convert(*call.read())
+
+        assert read('<value xsi:type="xsd:base64Binary">eA==</value>') == ([b"x"], {})
+        with pytest.raises(InvalidParams, match="value"):
+            read('<value xsi:type="xsd:base64Binary">eQ==</value>')
+
 
 class TestAddressing:
     @pytest.mark.parametrize(

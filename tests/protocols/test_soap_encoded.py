@@ -302,6 +302,12 @@ class TestArrays:
         with pytest.raises(InvalidParams, match="got 2 positional arguments"):
             read("str_", "<param0>x</param0><param1>y</param1>")
 
+    def test_arguments_with_and_without_names_may_be_mixed(self):
+        content = "<param0>1</param0><second>5</second><rest>6</rest>"
+        assert arguments(sent("defaults", content)) == ([1, 5, 6], {})
+        with pytest.raises(InvalidParams, match="second: missing, expected before"):
+            arguments(sent("defaults", content.replace("second", "third")))
+
 
 class TestReferences:
     @pytest.mark.parametrize(
@@ -364,6 +370,20 @@ class TestReferences:
         )
         with pytest.raises(ParseError, match="nested deeper than 64"):
             read("untyped", '<p0 href="#0"/>', beside=beside + '<x id="50"/>')
+
+    def test_what_was_met_further_up_counts_where_it_is_deep(self):
+        codec = SOAP(Limits(xml_depth=12), REGISTRY.target)
+        beside = f'<x id="1">{"<a>" * 4}1{"</a>" * 4}</x>'
+        first = '<i href="#1"/>'
+
+        def value(depth):
+            deep = f"{'<i>' * depth}{first}{'</i>' * depth}"
+            content = f"<p0>{first}{deep}</p0>"
+            return arguments(sent("untyped", content, beside=beside), codec)
+
+        assert value(3)
+        with pytest.raises(ParseError, match="nested deeper than 12"):
+            value(4)
 
     def test_long_chains(self):
         beside = "".join(f'<x id="{n}" href="#{n + 1}"/>' for n in range(30_000))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.protocols.test_soap import ENVELOPES, TNS, envelope, operation
-from toolserver.errors import ToolserverError
+from toolserver.errors import ParseError, ToolserverError
 from toolserver.protocols.soap_envelope import open_envelope, read_body
 from toolserver.protocols.soap_scanner import Scanner
 from toolserver.settings import Limits
@@ -66,6 +66,16 @@ def test_what_was_not_learned_is_left_alone():
     assert Scanner(LIMITS).scan(text) is None
     other = envelope(operation("echo", namespace="urn:other")).encode()
     assert learned(text).scan(other) is None
+
+
+def test_what_is_no_utf8_is_left_alone():
+    text = envelope(operation("echo", "<a>x</a>")).encode()
+    scanner = learned(text)
+    assert scanner.scan(text) is not None
+    broken = text.replace(b"<a>x", b"<a>\xe4")
+    assert scanner.scan(broken) is None
+    with pytest.raises(ParseError):
+        thorough(broken)
 
 
 @pytest.mark.parametrize(

@@ -610,6 +610,11 @@ class TestWriting:
         assert read_with_stdlib(encode(value)) == {"b": [{}]}
         assert read_with_stdlib(encode(value, NIL_CODEC)) == value
 
+    @pytest.mark.parametrize("length", [1, 10_000])
+    def test_names_of_members_may_be_long(self, length):
+        value = [{"x" * length: 1}] * 2
+        assert read_with_stdlib(encode(value)) == value
+
     @pytest.mark.parametrize(
         ("value", "message"),
         [
@@ -776,6 +781,23 @@ class TestScanning:
     def test_the_whole_of_the_pieces_is_scanned(self):
         found = scan_call("".join(self.PIECES).encode(), Limits())
         assert found == ("a.b", [{"k": [1, "x", None, "y"], "l": True}, b"x"])
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "<struct><member><name>a</name><value><int>1</int></value></member>"
+            "<member><name>a</name><value><int>2</int></value></member></struct>",
+            "<struct><member><name>a</name><value>1</value></member>"
+            "<member><name>a</name><value>2</value></member></struct>",
+            "<array><member><name>a</name><value><int>1</int></value></member></array>",
+            "<array><value><int>1</int></value></array>",
+        ],
+    )
+    def test_members_and_items_in_the_wrong_place_are_left_alone(self, content):
+        body = call_with(content).encode()
+        assert scan_call(body, Limits()) is None
+        with pytest.raises(InvalidRequest):
+            walk_call(body, Limits())
 
     @given(st.data())
     def test_both_readers_agree(self, data):

@@ -153,9 +153,7 @@ def _write_response(outcome: Outcome) -> bytes:
 def _write_batched(outcome: Outcome) -> bytes:
     try:
         return _write_response(outcome)
-    except BaseException as error:  # reading a result runs a tool's own code
-        if outcome.error is not None:
-            raise
+    except BaseException as error:  # reading what is told runs a tool's own code
         return _write_error(outcome.call.id, outcome.fail(error))
 
 
