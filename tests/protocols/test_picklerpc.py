@@ -204,6 +204,44 @@ def test_what_was_not_sealed_for_this_request_is_refused(caller, change, status)
     assert Pickled.calls == before
 
 
+def test_a_server_whose_key_was_replaced_by_one_of_another_kind(
+    server, caller, monkeypatch
+):
+    codec = server.worker._assembly.app._rpc._codecs["PYRPC"]
+    monkeypatch.setattr(codec, "_find_key", lambda: ANN)
+    answer = caller.call("pickled.echo", 1)
+    assert answer.status_code == 400
+    assert answer.text == "body: nothing can be sealed for this server\n"
+
+
+def test_exceptions_may_be_told_by_reference_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("toolserver.auth.signatures.AHEAD", -3600)
+    config = {**CONFIG, "errors": {"detail": "reference"}}
+    home = make_home(tmp_path)
+    with toolserver.testing.serve(Pickled, home=home, config=config) as server:
+        answer = Caller(server).call("pickled.fail", "key")
+    assert "exception" not in answer
+    assert "reference" in answer["error"]["message"]
+
+
+def test_who_may_call_all_else_unsigned_may_not_call_here():
+    with toolserver.testing.serve(Pickled, clients={"ann": ()}) as server:
+        assert server.http.get("/pickled/who").status_code == 200
+        kind = {"Content-Type": KIND}
+        answer = server.http.post("/PYRPC", data=b"x", headers=kind)
+        assert answer.status_code == 401
+        assert "a signature is needed" in answer.text
+
+
+def test_where_there_are_too_many_sessions_each_call_is_signed(monkeypatch):
+    with toolserver.testing.serve(Pickled, clients={"ann": ()}) as server:
+        codec = server.worker._assembly.app._rpc._codecs["PYRPC"]
+        monkeypatch.setattr(codec._sessions._file, "open", lambda *_: None)
+        remote = server.remote("PYRPC", "ann")
+        for _ in range(2):
+            assert remote.call("pickled.who") == ["ann", "Signature", "PYRPC"]
+
+
 def test_what_was_sealed_for_another_server_is_refused(caller):
     caller.receiver = generate("rsa").public_key()
     assert caller.call("pickled.echo", 1).status_code == 400
