@@ -27,6 +27,7 @@ from toolserver.auth.profile import read_label
 from toolserver.auth.sessionfile import SessionFile
 from toolserver.auth.sessionkeys import Grant, Numbered, SessionKeys
 from toolserver.auth.sessions import Sessions, _seal
+from toolserver.auth.signatures import SignatureAuthenticator
 from toolserver.auth.signedrequests import DigestCheck, _spool, _SpooledBody
 from toolserver.auth.signing import content_digest
 from toolserver.auth.watched import WatchedFile
@@ -174,6 +175,9 @@ def test_a_server_without_keys_judges_no_signatures(caplog):
         access._refresh()
         assert access.is_known("ann", "Signature")
         assert not access.is_known("bob", "Signature")
+        judge = access._signatures
+        access.load()
+        assert access._signatures is judge
 
 
 def test_what_cannot_be_looked_for_is_told_once(caplog, monkeypatch):
@@ -324,6 +328,19 @@ def test_a_file_that_goes_on_being_wrong_is_told_of_once(tmp_path, caplog):
 def test_what_is_no_signature(fields, told):
     with pytest.raises(ValueError, match=told):
         read_label(fields)
+
+
+def test_what_judges_signatures_is_opened_and_closed_once(tmp_path):
+    home = Home(tmp_path)
+    home.create()
+    judge = SignatureAuthenticator(home, AuthSettings(), 0.0, lambda namespace: None)
+    judge.load()
+    nonces = judge._nonces
+    judge.load()
+    assert judge._nonces is nonces
+    assert judge.offer_sessions(60) is judge.offer_sessions(60)
+    judge.close()
+    judge.close()
 
 
 @pytest.mark.parametrize("kind", [Numbered, Grant])

@@ -538,6 +538,39 @@ def test_what_cannot_be_fetched_changes_nothing(publisher, fetched, answer):
     assert publisher.asked == 2
 
 
+def test_what_goes_on_failing_is_told_once(publisher, fetched, caplog):
+    keys, clock = fetched
+    publisher.answer = 500, ""
+    for asked in (1, 2):
+        keys.refresh()
+        wait_for(lambda asked=asked: publisher.asked == asked and keys._attempt is None)
+        clock[0] += 601
+    assert caplog.text.count("cannot be fetched: got status 500") == 1
+
+
+def test_nothing_is_fetched_for_a_server_that_has_stopped(fetched):
+    keys, _ = fetched
+    keys.refresh()
+    attempt = keys._attempt
+    keys.close()
+    assert attempt.dead
+    assert not keys.are_known
+
+
+@pytest.mark.parametrize("payload", [b"[1]", b"null", b"text"])
+def test_a_token_that_claims_nothing(server, payload):
+    head = {"alg": "RS256", "kid": "rsa", "typ": "JWT"}
+    answer = ask(server, jws.serialize_compact(head, payload, RSA))
+    assert answer.status_code == 401
+    assert "malformed token" in answer.text
+
+
+def test_a_head_that_is_none(server):
+    answer = ask(server, f"{segment([1])}.{segment({})}.AAAA")
+    assert answer.status_code == 401
+    assert "malformed token" in answer.text
+
+
 def test_a_server_fetches_keys_and_starts_without(tmp_path, publisher):
     publisher.answer = 503, ""
     with serving(tmp_path, jwt_keys=publisher.url) as server:

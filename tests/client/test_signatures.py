@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.client.protocols import OPEN
@@ -10,6 +12,7 @@ from tests.sample import Faults, Types
 from toolserver import StandardTool, context, errors, register
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.nonces import Nonces
+from toolserver.auth.tokens import make_token
 from toolserver.client import (
     AnswerError,
     ConnectionFailed,
@@ -51,6 +54,9 @@ def keys(request, tmp_path_factory):
     write(home / "pubkeys" / "ann.pem", public_pem(ann.public_key()))
     users = [f"{name}:{quick_hash('pw')}\n" for name in ("ann", "bob")]
     write(home / "config" / "passwd", "".join(users))
+    token, kept = make_token("ann", namespaces=("sample.signed",))
+    write(home / "config" / "tokens", f"{kept.line()}\n")
+    write(own / "token", token)
     # A server that starts for the first time takes nothing that was signed before.
     (home / "var").mkdir()
     Nonces(home / "var" / "nonces.db", most=1000, since=0).close()
@@ -112,6 +118,14 @@ def test_a_password_beside_the_key(server, keys):
     # The server does not sign for whom it does not know.
     with pytest.raises(AnswerError, match="name different clients"):
         other.call("sample.signed.who")
+
+
+def test_a_token_beside_the_key_bounds_what_may_be_called(server, keys):
+    token = Path(keys[1]["privkey"]).with_name("token").read_text()
+    client = server.remote(token=token, **keys[1])
+    assert client.call("sample.signed.who") == ["ann", "Signature"]
+    with pytest.raises(errors.Forbidden, match=r"not for sample\.types"):
+        client.call("sample.types.int_", 1)
 
 
 def test_answers_of_another_server_are_refused(server, keys, tmp_path):

@@ -16,7 +16,7 @@ import unicodedata
 
 try:
     import argon2
-except ImportError:  # the extra is not installed
+except ImportError:  # pragma: no cover - the extra is not installed
     HAS_ARGON2 = False
 else:
     HAS_ARGON2 = True
