@@ -1,5 +1,6 @@
 """A server with tools to look into, and clients that are attached to it."""
 
+import gc
 from contextlib import ExitStack
 
 import gevent
@@ -8,7 +9,9 @@ import pytest
 import toolserver.testing
 from tests.debugger.shop import Shop, Stock
 from toolserver.debugger.client import attach_to_socket
+from toolserver.debugger.evaluation import Evaluation
 from toolserver.debugger.places import socket_of
+from toolserver.debugger.session import Session
 
 
 @pytest.fixture
@@ -92,3 +95,10 @@ def until(test, seconds=30):
         while not (found := test()):
             gevent.sleep(0.005)
     return found
+
+
+def sessions_alive():
+    """The sessions and what they evaluate with that are still held by anything."""
+    gc.collect()
+    kinds = (Session, Evaluation)
+    return [each for each in gc.get_objects() if type(each) in kinds]

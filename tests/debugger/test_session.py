@@ -1,6 +1,5 @@
 """What can be typed, and what remains when the client has gone."""
 
-import gc
 import linecache
 import logging
 import os
@@ -10,12 +9,10 @@ import gevent
 import pytest
 
 import toolserver.testing
-from tests.debugger.conftest import Client, until
+from tests.debugger.conftest import Client, sessions_alive, until
 from tests.debugger.shop import Shop
-from toolserver.debugger.evaluation import Evaluation
 from toolserver.debugger.messages import Done, Interrupt, Run, line
 from toolserver.debugger.places import folder_of
-from toolserver.debugger.session import Session
 
 
 def test_values_are_shown_and_kept(client):
@@ -104,12 +101,6 @@ def test_who_holds_up_the_server_is_told(tmp_path, caplog):
 def test_leaving_ends_the_session(client, server):
     assert client.attachment.run("exit").is_last
     until(lambda: not server.worker._debugger._sessions)
-
-
-def sessions_alive():
-    gc.collect()
-    kinds = (Session, Evaluation)
-    return [each for each in gc.get_objects() if type(each) in kinds]
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,11 @@ def test_somebody_types_at_a_terminal(running, terminal):
     terminal.type(".nam\t\n")
     terminal.wait_for(r"\.namespace\r\n'other'")
     # An interrupt at the prompt, one of code that runs, and a mistake.
-    terminal.type("garbage\x03")
+    # Typed once the prompt reads: what comes before is thrown away by the system.
+    terminal.wait_for(">>> ")
+    terminal.type("garbage")
+    terminal.wait_for("garbage")
+    terminal.type("\x03")
     terminal.wait_for("KeyboardInterrupt\r\n>>> ")
     terminal.type("print('begins'); gevent.sleep(100)\n")
     terminal.wait_for("\nbegins\r\n")

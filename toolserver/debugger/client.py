@@ -175,7 +175,7 @@ class Attachment:
     def _send(self, message: ClientMessage) -> None:
         try:
             self._sock.sendall(line(message))
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             raise Detached from None
 
 

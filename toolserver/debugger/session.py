@@ -139,7 +139,8 @@ class Session:
 
     def _work(self) -> None:
         try:
-            while True:
+            # What could not be ended may end by itself, long after the session.
+            while not self._has_ended.is_set():
                 asked = self._undone.get()
                 if isinstance(asked, Complete):
                     # Nobody types longer ones.

@@ -8,6 +8,7 @@ import gevent
 from gevent.event import Event
 
 from toolserver.debugger.listings import printable
+from toolserver.events import wait_for
 from toolserver.nativethreads import in_native_thread
 
 __all__ = ["Temporary"]
@@ -74,7 +75,7 @@ class Temporary:
         Returns:
             Whether it has ended.
         """
-        return self._ended.wait(timeout)
+        return wait_for(self._ended, timeout)
 
     def tell(self, text: str) -> None:
         """Tell something; any thread may do so.
