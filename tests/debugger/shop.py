@@ -62,6 +62,16 @@ class Shop(StandardTool):
     def start(self) -> str:
         return self.spawn(self.wait, "spawned").id
 
+    def start_unlisted(self) -> None:
+        """Spawn what is no method of a tool."""
+
+        def waits() -> None:
+            self.gate.wait()
+
+        self.spawn(waits)
+        self.spawn(self.gate.wait)
+        self.spawn(lambda: call("stock.reserve"))
+
     def queue(self) -> str:
         return self.enqueue(0, self.wait, "queued").id
 

@@ -96,6 +96,11 @@ def test_jobs_are_calls_too(server, background, running):
     until(lambda: server.worker.jobs.outcomes.find(queued).status == "cancelled")
 
 
+def test_spawned_functions_that_are_no_methods_are_told_by_their_names(server, running):
+    server.call("shop.start_unlisted")
+    running("Event.wait", "stock.reserve", "Shop.start_unlisted.<locals>.waits")
+
+
 def test_a_call_that_is_killed_fails_and_is_undone(server, background, running):
     answer = background("/shop/outer")
     (call,) = running("shop.outer")

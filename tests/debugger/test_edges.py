@@ -13,16 +13,27 @@ import pytest
 import toolserver.testing
 from tests.debugger.conftest import Client, sessions_alive, until
 from tests.debugger.shop import Shop
+from toolserver import FactoryTool, TransientTool, register
 from toolserver.debugger import client as client_module
 from toolserver.debugger import terminal as terminal_module
 from toolserver.debugger.audit import AuditTrail
 from toolserver.debugger.client import Detached, attach_over_tcp, attach_to_socket
 from toolserver.debugger.completion import complete
 from toolserver.debugger.credentials import peer_of
-from toolserver.debugger.messages import Done, Hello, Interrupt, Run, Welcome, line
+from toolserver.debugger.messages import (
+    Answer,
+    Complete,
+    Done,
+    Hello,
+    Interrupt,
+    Run,
+    Welcome,
+    line,
+)
 from toolserver.debugger.places import folder_of, socket_of
 from toolserver.debugger.stacks import place_of
 from toolserver.debugger.terminal import Terminal
+from toolserver.debugger.tracing import Trace
 from toolserver.errors import StartError
 
 # --- the client
@@ -241,6 +252,50 @@ def test_what_waits_is_interrupted_with_what_runs(client, server):
     assert running.get().error.endswith("KeyboardInterrupt\n")
     assert client.attachment._wait(Done).error.endswith("KeyboardInterrupt\n")
     assert client("3") == "3"
+
+
+class Parcel(TransientTool):
+    def send(self) -> str:
+        return self.namespace
+
+
+@register("parcels")
+class Parcels(FactoryTool):
+    children = (Parcel,)
+
+    def child_exists(self, key: str) -> bool:
+        return key == "one"
+
+
+def test_what_was_to_be_completed_goes_with_what_is_interrupted(client):
+    sock = client.attachment._sock
+    running = gevent.spawn(
+        client.attachment.run, "print('begins'); tools['shop'].gate.wait()"
+    )
+    until(lambda: client.text)
+    sock.sendall(line(Complete("too")) + line(Answer("", "")) + line(Interrupt()))
+    assert running.get().error.endswith("KeyboardInterrupt\n")
+    assert client("3") == "3"
+
+
+def test_a_tool_that_is_made_anew_cannot_have_its_method_swapped(tmp_path):
+    config = {"debugger": {"enabled": True}}
+    with toolserver.testing.serve(Parcels, home=tmp_path, config=config) as server:
+        client = Client(server.worker.home)
+        told = client.fails("swap('parcels.one.send', lambda self: 'swapped')")
+        assert "parcels.one is made by a factory" in told
+        client.attachment.close()
+
+
+def test_no_more_calls_are_told_than_were_asked_for():
+    told = []
+    trace = Trace("shop.greet", told.append, seconds=60, limit=1)
+    greet = trace.watched("Hello {}!".format)
+    assert [greet(name) for name in ("Ann", "Bob")] == ["Hello Ann!", "Hello Bob!"]
+    trace.stop()
+    assert [line for line in told if "called" in line] == [
+        "shop.greet #1 called with ('Ann')\n"
+    ]
 
 
 def test_who_sends_what_is_no_message_is_let_go(client, server):

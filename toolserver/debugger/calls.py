@@ -216,14 +216,14 @@ class RunningCalls:
         while self._known:
             gevent.sleep(_FORGET_S)
             for key, known in list(self._known.items()):
-                if known.find() is None:
+                if known.find() is None:  # pragma: no branch - in ten seconds
                     self._known.pop(key, None)
         self._forgetting = None
 
     def _throw(self, known: _Known) -> None:
         def throw() -> None:
             # The greenlet may have ended the call meanwhile, and make another one.
-            if known.find() is not None:
+            if known.find() is not None:  # pragma: no branch - a race
                 known.greenlet.throw(CallKilled("ended by the operator of the server"))
 
         gevent.get_hub().loop.run_callback(throw)
@@ -281,7 +281,7 @@ def _requests(frames: Iterable[FrameType]) -> Iterator[tuple[str, float]]:
         if frame.f_code is _EXCHANGE:
             begin = frame.f_locals.get("begin")
             request = getattr(frame.f_locals["self"], "request", None)
-            if begin and request is not None:
+            if begin and request is not None:  # pragma: no branch - a race
                 apart = time.monotonic() - time.perf_counter()
                 number = request.notes.get("number", "")
                 yield request_id_text(number), begin + apart
@@ -318,8 +318,8 @@ def _method(found: _Found) -> str:
         if context.method:
             return _name(context)
     # A spawned function that is no method of a tool.
-    codes = [frame.f_code for frame in found.frames]
-    return codes[codes.index(_SPAWNED) - 1].co_qualname
+    spawned = next(frame for frame in found.frames if frame.f_code is _SPAWNED)
+    return spawned.f_locals["self"].name
 
 
 def _name(context: Context) -> str:

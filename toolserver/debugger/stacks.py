@@ -90,20 +90,20 @@ def frames_of(task: greenlet) -> list[FrameType]:
 def _frames_beside(task: Any) -> list[FrameType]:
     """The stack of what does a call's work, in another greenlet and a native thread."""
     frame = getattr(task, "gr_frame", None)
-    if frame is None:
+    if frame is None:  # pragma: no cover - it has just ended, or not yet begun
         return []
     frames = _outwards(frame)
     work = None
     for frame in frames:
         if frame.f_code.co_qualname == _BESIDE:
             work = frame.f_locals.get("work")
-    if work is not None:
+    if work is not None:  # pragma: no branch - it has just come to its work
         for innermost in sys._current_frames().values():
             thread = _outwards(innermost)
             for depth, frame in enumerate(thread):
                 if frame.f_code is _RESULT and frame.f_locals.get("function") is work:
                     return [*thread[:depth], *frames]
-    return frames
+    return frames  # pragma: no cover - the thread has not begun, or has just ended
 
 
 def _outwards(frame: FrameType | None) -> list[FrameType]:

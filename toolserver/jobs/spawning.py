@@ -111,6 +111,11 @@ class SpawnedJob(Job[Any]):
         return trace if isinstance(trace, str) else trace_of(trace)
 
     @property
+    def name(self) -> str:
+        """The name of what it calls, as Python shows it."""
+        return getattr(self._function, "__qualname__", repr(self._function))
+
+    @property
     def pool(self) -> JobPool:
         """The pool that runs it."""
         return self._spawner.pool
