@@ -20,7 +20,7 @@ def test_help_tells_what_there_is(client):
 
 def test_tools_are_listed_and_had_by_their_names(client, server):
     rows = {row["namespace"]: row for row in value_of(client, "tools")}
-    assert rows["shop"]["methods"] == 11
+    assert rows["shop"]["methods"] == 12
     assert rows["shop"]["source"].partition(":")[0].endswith("shop.py")
     assert "shop" in client("list(tools)")
     assert client('tools["shop"] is server.registry.entry("shop").tool') == "True"

@@ -1,6 +1,7 @@
 """What `tsctl doctor` finds, in homes where something is wrong."""
 
 import datetime as dt
+import fcntl
 import itertools
 import json
 import os
@@ -14,13 +15,15 @@ import time
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.cli.conftest import TOOL, ask, run
 from tests.tracing import IS_MEASURED
+from toolserver import __version__
 from toolserver.auth.keys import generate, private_pem, public_pem
 from toolserver.auth.passwords import hash_password
 from toolserver.configuration import load
+from toolserver.doctor import examination
 from toolserver.doctor.findings import Case
 from toolserver.doctor.folders import check_permissions, check_room
 from toolserver.doctor.keys import check_certificates, check_keys
@@ -32,7 +35,7 @@ from toolserver.doctor.starting import (
     check_running,
 )
 from toolserver.home import Home
-from toolserver.pidfile import State
+from toolserver.pidfile import State, pid_path
 
 AS_IT_IS = pytest.mark.skipif(
     IS_MEASURED, reason="coverage loads modules before gevent can patch them"
@@ -98,6 +101,19 @@ def test_settings_that_are_not_known(home):
     assert last["check"] == "settings"
     message = last["findings"][0]["message"]
     assert message.endswith(":2: unknown setting server.prot, did you mean port?")
+
+
+def test_a_pid_file_that_somebody_else_holds(home, monkeypatch):
+    monkeypatch.setattr("toolserver.pidfile._UNCLEAR_S", 0.05)
+    home.settings_file.write_text("[server]\nport = 0\n")
+    path = pid_path(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        *_, (name, (finding,)) = examination.examine(home)
+    assert name == "server"
+    assert str(path) in finding.message
+    assert finding.advice
 
 
 def test_no_home(tmp_path):
@@ -184,6 +200,20 @@ def test_a_full_disk(home):
     assert [each.split(":")[0] for each in problems] == [str(home.var), str(home.log)]
 
 
+def test_a_disk_on_which_few_more_files_fit(home, monkeypatch):
+    shutil.rmtree(home.log)
+    own = os.statvfs(home.var)
+
+    def statvfs(path, free=3):
+        fields = list(own)
+        fields[5], fields[7] = 1000, free  # f_files and f_favail
+        return os.statvfs_result((*fields, own.f_fsid))
+
+    monkeypatch.setattr("toolserver.doctor.folders.os.statvfs", statvfs)
+    (problem,), _ = examine(check_room, case(home), least=0)
+    assert problem.startswith(f"{home.var}: 3 more files fit on its disk")
+
+
 # --- the machine
 
 
@@ -217,6 +247,14 @@ def test_too_few_descriptors(home):
     running = State(os.getpid())
     _, (warning,) = examine(check_descriptors, case(home, settings, running))
     assert f"the hard bound of the running server is {hard}" in warning
+
+
+def test_a_server_that_ends_as_it_is_examined(home):
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    settings = "[limits]\nconnections = 1_000_000_000\n"
+    ended = case(home, settings, State(done.pid))
+    assert examine(check_descriptors, ended) == ([], [])
 
 
 @AS_IT_IS
@@ -274,6 +312,8 @@ def test_a_server_that_is_not_what_is_installed(home):
     (problem,), (warning,) = examine(check_running, case(home, running=running))
     assert "serves old code: no such module -> put that right" in problem
     assert "is of version 0.0.1" in warning
+    same = State(os.getpid(), version=__version__)
+    assert examine(check_running, case(home, running=same)) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -284,6 +324,7 @@ def test_a_server_that_is_not_what_is_installed(home):
         ('host = "0.0.0.0"', [], ["server.hosts"]),
         ('host = "::"\nhosts = ["a.example"]\ndebug = true', ["server.debug"], []),
         ('trusted_proxies = ["0.0.0.0/0"]', ["server.trusted_proxies"], []),
+        ('trusted_proxies = ["10.0.0.0/8"]', [], []),
     ],
 )
 def test_settings_for_others(home, settings, problems, warnings):
@@ -358,7 +399,7 @@ tls_key = "privkeys/tls.pem"
     ],
 )
 def test_certificates(home, small_key, begins, ends, problem, warning):
-    key = rsa.generate_private_key(65537, 2048)
+    key = ec.generate_private_key(ec.SECP256R1())
     write_certificate(home, key, begins, ends)
     (home.privkeys / "tls.pem").write_bytes(private(key))
     (home.privkeys / "tls.pem").chmod(0o600)
@@ -372,11 +413,43 @@ def test_certificates(home, small_key, begins, ends, problem, warning):
 
 
 def test_a_certificate_of_another_key(home):
-    key, other = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     write_certificate(home, key, -1, 100)
     (home.privkeys / "tls.pem").write_bytes(private(other))
     (problem,), _ = examine(check_certificates, case(home, TLS))
     assert "certificate and key cannot be used" in problem
+
+
+@pytest.fixture
+def of_tls(home):
+    key = ec.generate_private_key(ec.SECP256R1())
+    write_certificate(home, key, -1, 100)
+    (home.privkeys / "tls.pem").write_bytes(private(key))
+    (home.privkeys / "tls.pem").chmod(0o600)
+
+
+def test_the_key_of_tls_is_judged_with_its_certificate(home, of_tls):
+    assert examine(check_keys, case(home, TLS)) == ([], [])
+    (problem,), _ = examine(check_keys, case(home))
+    assert str(home.privkeys / "tls.pem") in problem
+
+
+def test_certificates_of_authorities(home, of_tls):
+    chain = home.config / "chain.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    trusted = home.config / "trusted"
+    trusted.mkdir()
+    (trusted / "a.pem").write_bytes(chain.read_bytes())
+    write_certificate(home, key, -10, -1)
+    chain.rename(trusted / "b.pem")
+    (home.config / "chain.pem").write_bytes((trusted / "a.pem").read_bytes())
+    settings = f'{TLS}tls_client_ca = "config/trusted"\n'
+    (problem,), _ = examine(check_certificates, case(home, settings))
+    assert problem.startswith(f"{trusted / 'b.pem'}: ")
+    assert problem.endswith("-> clients that it has certified are refused")
+    settings = f'{TLS}tls_client_ca = "config/trusted/b.pem"\n'
+    (problem,), _ = examine(check_certificates, case(home, settings))
+    assert "has expired on" in problem
 
 
 def write_certificate(home, key, begins, ends):

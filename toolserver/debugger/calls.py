@@ -319,7 +319,8 @@ def _method(found: _Found) -> str:
             return _name(context)
     # A spawned function that is no method of a tool.
     spawned = next(frame for frame in found.frames if frame.f_code is _SPAWNED)
-    return spawned.f_locals["self"].name
+    job: SpawnedJob = spawned.f_locals["self"]
+    return job.name
 
 
 def _name(context: Context) -> str:
