@@ -104,7 +104,7 @@ class Connection(Intake):
             # The client may have closed its half only, and still wait for answers.
             self._at_end = True
             self._pause()
-            if exchange is not None:
+            if exchange is not None:  # pragma: no branch - who is busy has one
                 exchange.hang_up()
             return
         self._buffer += data
@@ -207,7 +207,7 @@ class Connection(Intake):
         buffer, self._buffer = self._buffer, b""
         try:
             decoder.feed(buffer)
-        except Refused:
+        except Refused:  # pragma: no cover - what is here was read once, for its length
             return False
         if decoder.done:
             self._buffer = decoder.rest

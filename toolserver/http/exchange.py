@@ -226,7 +226,7 @@ class Exchange:
             self._write(prefix)
             return
         self._write(prefix, more=True)
-        if self._wire is not None:
+        if self._wire is not None:  # pragma: no branch - `_write` has made sure of it
             self._wire.send_file(body)
             self.sent = body.length
 
@@ -401,7 +401,7 @@ class Exchange:
 
     def _send_plain(self, status: int, message: str) -> None:
         wire = self._wire
-        if wire is None:
+        if wire is None:  # pragma: no cover - it runs while the request does
             return
         keep = self.head.http_version == "1.1" and (
             self.head.keep_alive and wire.stays_open(is_last_word=True)
