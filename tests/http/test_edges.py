@@ -509,6 +509,24 @@ def test_both_take_their_leave(contexts):
         connection._tell_end()
 
 
+def test_who_is_refused_takes_leave(contexts):
+    of_server, of_client = contexts
+    with connected(context=of_client, tls=lambda: of_server) as (client, connection):
+        client.send(b"nonsense\r\n\r\n")
+        assert client.answer().status == 400
+        assert connection.state == LINGER
+        client.socket.unwrap()
+        wait_for(lambda: connection.is_closed)
+
+
+def test_what_is_no_record_of_tls_amid_a_connection(contexts):
+    of_server, of_client = contexts
+    with connected(context=of_client, tls=lambda: of_server) as (client, connection):
+        assert client.send(GET).answer().status == 200
+        os.write(client.socket.fileno(), b"GET / HTTP/1.1\r\n\r\n")
+        wait_for(lambda: connection.is_closed)
+
+
 def test_a_file_that_becomes_shorter_under_tls(contexts, tmp_path):
     of_server, of_client = contexts
     path = tmp_path / "file"
