@@ -461,9 +461,10 @@ def test_the_address_of_a_server_for_all_is_one_that_can_be_opened(host):
 
 
 def test_a_client_that_stops_in_a_body_that_nobody_reads():
-    with connected(
-        lambda request: Response("no"), limits={"body_idle": 0.2}
-    ) as (client, connection):
+    with connected(lambda request: Response("no"), limits={"body_idle": 0.2}) as (
+        client,
+        connection,
+    ):
         client.send(post(b"x" * 70_000)[:20_000])
         assert client.answer().body == b"no"
         wait_for(lambda: connection.is_closed)

@@ -1,5 +1,6 @@
 """Long calls of agents as tasks, which are jobs: both eras."""
 
+import secrets
 from collections.abc import Iterator
 
 import gevent
@@ -13,7 +14,10 @@ from tests.passwords import quick_hash
 from tests.protocols.test_mcp import ENVELOPE, STATELESS
 from tests.protocols.test_mcp_clients import look
 from toolserver import Image, StandardTool, limit, progress, register
+from toolserver.jobs.payload import write_result
+from toolserver.jobs.records import Ending, JobRecord, JobState
 from toolserver.protocols.mcp_envelope import HANDSHAKE
+from toolserver.subscribers import End, Subscribers
 from toolserver.testing import serve
 
 TASKS = "io.modelcontextprotocol/tasks"
@@ -212,6 +216,56 @@ def test_who_has_not_declared_the_extension_is_told(ask):
         assert ask(method, params, version=STATELESS)["code"] == -32602
     for method in ("tasks/list", "tasks/result"):
         assert ask(method, params, version=STATELESS)["code"] == -32601
+
+
+def test_answers_for_a_task_are_taken(ask):
+    made = ask("tools/call", calling("hold", task=False), version=STATELESS)
+    given = {"taskId": made["taskId"], "inputResponses": {}}
+    assert ask("tasks/update", given, version=STATELESS)["resultType"] == "complete"
+    given = {"taskId": made["taskId"]}
+    assert ask("tasks/cancel", given, version=STATELESS)["resultType"] == "complete"
+
+
+@pytest.fixture
+def claimed(server):
+    """Makes a job that another process has taken."""
+
+    def claim(method):
+        jobs = server.worker.jobs
+        id_, now = secrets.token_hex(16), jobs.clock.now()
+        jobs.engine.put([JobRecord(id=id_, method=method, created=now, due=now)])
+        (claim,), _ = jobs.engine.claim("another", 10, now=now, lease=now + 60)
+        assert claim.job.id == id_
+        return jobs, id_, claim.attempt
+
+    return claim
+
+
+def test_a_task_that_is_lost_with_its_process(ask, claimed):
+    jobs, id_, _ = claimed("sample.long.work")
+    jobs.engine.recover(["another"], now=jobs.clock.now(), max_attempts=1)
+    told = ask("tasks/get", {"taskId": id_}, version=STATELESS)
+    assert told["status"] == "failed"
+    assert told["error"]["code"]
+    assert "never came to an end" in told["error"]["message"]
+
+
+def test_a_task_whose_method_is_gone(ask, claimed):
+    jobs, id_, attempt = claimed("sample.long.gone")
+    ending = Ending(JobState.DONE, write_result("kept"))
+    jobs.engine.finish({id_: (attempt, ending)}, now=jobs.clock.now())
+    result = ask("tasks/result", {"taskId": id_})
+    assert result["content"] == [{"type": "text", "text": "kept"}]
+
+
+def test_a_server_that_stops_while_a_task_is_waited_for(ask, claimed, server):
+    _, id_, _ = claimed("sample.long.work")
+    subscribers = server.worker.services.part(Subscribers)
+    asking = gevent.spawn(ask, "tasks/result", {"taskId": id_})
+    (waiting,) = wait_for(lambda: subscribers._members)
+    waiting.finish(End.STOPPING)
+    told = f"task {id_}: running, without a result so far"
+    assert asking.get()["message"] == told
 
 
 def test_the_official_sdk_takes_tasks(server):
