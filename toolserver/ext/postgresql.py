@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
 
 from toolserver.ext.errors import RolledBack
 
@@ -43,9 +44,14 @@ def prepare(engine: Engine) -> None:
             # SQLAlchemy takes a transaction whose commit was refused for ended.
             try:
                 driver.rollback()
-            except BaseException:
+            except BaseException as failure:
                 connection.invalidate()
-                raise
+                if isinstance(failure, psycopg.Error):
+                    # As SQLAlchemy does it where it asks for something itself.
+                    raise DBAPIError(
+                        "ROLLBACK", None, failure, connection_invalidated=True
+                    ) from failure
+                raise  # pragma: no cover - the call is ended just then
             raise RolledBack(
                 "nothing was kept: a statement failed, and after that a transaction "
                 "can only be undone; use session.begin_nested() around what may fail"
