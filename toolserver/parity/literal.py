@@ -90,7 +90,7 @@ class LiteralCodec(SOAPCodec):
             for value in args:
                 self._argument(self._rest, to_plain(value), pieces)
             pieces.append(f"</{tag}>{_TAIL}")
-            return _encoded("".join(pieces))
+            return "".join(pieces).encode()
 
         return Outgoing("/SOAP", sendable(body), headers)
 
@@ -114,10 +114,3 @@ class LiteralCodec(SOAPCodec):
 
 
 _ANY = Type(Any)
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise ApplicationError("result cannot be sent: no character") from error
