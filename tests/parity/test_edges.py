@@ -192,6 +192,10 @@ def test_mistakes_of_a_method_whose_arguments_have_no_names(server):
     target = server.worker.registry.target("parity.edges.sum")
     positions = [Asked(target.name, (1, 2), {}, target)]
     assert len(mistakes_of(target, positions)) >= 2
+    assert len(mistakes_of(target, [])) == 2
+    # Whoever gives too few gives not one too many by giving one more.
+    few = [Asked(target.name, (1,), {}, target)]
+    assert not any("one too many" in each.args for each in mistakes_of(target, few))
 
 
 def test_tools_are_taken_from_folders_that_there_are(tmp_path):

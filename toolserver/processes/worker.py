@@ -64,7 +64,7 @@ class WorkerProcess(ServerProcess):
         """Answer requests until the master says so, or is gone."""
         configuration = self.load()
         listener = self.inherited_listener()
-        if listener is None:
+        if listener is None:  # pragma: no cover - a master hands one over
             raise StartError("--worker: there is no socket to accept from")
         _end_without_master(
             os.dup(self._hub.fileno()),
