@@ -184,6 +184,7 @@ def test_spans_are_sent_to_a_collector(tmp_path, monkeypatch):
     ) as running:
         running.call("demo.version")
         wait_for(lambda: received)
+        running.tsctl("stop")
     collector.stop()
     path, sent = received[0]
     assert path == "/v1/traces"

@@ -102,10 +102,7 @@ def _has_all_colons(text: bytes, value: Any) -> bool:
     """
     if b"\\u003" in text:
         return False
-    try:
-        return _encoder.encode(value).count(b":") == text.count(b":")
-    except (ValueError, OverflowError):
-        return False
+    return _encoder.encode(value).count(b":") == text.count(b":")
 
 
 def _count_keys(value: Any) -> int:

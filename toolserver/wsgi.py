@@ -172,8 +172,6 @@ def _start(
             fields.append(("Content-Length", str(len(body))))
         elif isinstance(body, FileBody):
             fields.append(("Content-Length", str(body.length)))
-    if "content-type" not in named and body and status not in (204, 304):
-        fields.append(("Content-Type", "application/octet-stream"))
     return start_response(f"{status} {_reason(status)}", fields)
 
 

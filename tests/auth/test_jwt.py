@@ -565,8 +565,9 @@ def test_a_token_that_claims_nothing(server, payload):
     assert "malformed token" in answer.text
 
 
-def test_a_head_that_is_none(server):
-    answer = ask(server, f"{segment([1])}.{segment({})}.AAAA")
+@pytest.mark.parametrize("head", [[1], {"alg": 5}, {"alg": "RS256", "kid": 5}])
+def test_a_head_that_is_none(server, head):
+    answer = ask(server, f"{segment(head)}.{segment({})}.AAAA")
     assert answer.status_code == 401
     assert "malformed token" in answer.text
 

@@ -202,7 +202,7 @@ def test_tools_are_taken_from_folders_that_there_are(tmp_path):
     original = Home(tmp_path)
     original.tools.mkdir()
     settings = settings_for_parity(Settings())
-    with serve_home(settings, original=original) as (worker, _):
+    with serve_home(settings, original=original, tools=_declared()) as (worker, _):
         assert (worker.home.path / "tools").is_symlink()
         assert not (worker.home.path / "wsgi").is_symlink()
 

@@ -88,6 +88,7 @@ def test_workers_that_cannot_start_for_now(tmp_path):
         assert len(found.workers) == 2
         wait_for(lambda: not any(lives(pid) for pid in after))
         assert found.call("demo.pid") in found.workers
+        found.tsctl("stop")
 
 
 def test_a_worker_gets_the_signals_of_the_time_when_it_loaded(tmp_path):
@@ -104,6 +105,7 @@ def test_a_worker_gets_the_signals_of_the_time_when_it_loaded(tmp_path):
         slow.unlink()
         wait_for(lambda: len(found.workers) == 2)
         wait_for(lambda: found.call("demo.pid") == found.workers[1])
+        found.tsctl("stop")
 
 
 def test_files_are_watched_until_the_end(tmp_path):
@@ -131,6 +133,7 @@ def test_settings_that_are_broken_while_files_are_watched(tmp_path):
         path.write_text(f"[server]\nport = {port}\n")
         wait_for(lambda: f":{port}" in (found.state["url"] or ""))
         wait_for(lambda: found.call("demo.pid"))
+        found.tsctl("stop")
 
 
 def test_a_server_that_fails_within_says_where_it_is_told(tmp_path):

@@ -29,7 +29,13 @@ from toolserver import (
     validate,
 )
 from toolserver.auth.tokens import make_token
-from toolserver.errors import AlreadyDone, Conflict, InvalidRequest, Overload
+from toolserver.errors import (
+    AlreadyDone,
+    Conflict,
+    InvalidRequest,
+    KeyReused,
+    Overload,
+)
 from toolserver.testing import serve
 from toolserver.web.keyedrequests import Attempt, read_key
 
@@ -618,6 +624,17 @@ def test_a_large_body_is_compared_too(server, shop):
     answer = post(server, "/keyed/shop/story", json={"text": "x" * 89_999 + "y"})
     assert answer.status_code == 422
     assert shop.orders == ["story"]
+
+
+def test_a_signed_body_is_compared_too():
+    """Whoever has checked its signature has read it before."""
+    with toolserver.testing.serve(Shop, clients={"ann": ()}) as server:
+        shop = server.remote("JSONRPC", "ann").get_tool("keyed.shop")
+        for _ in range(2):
+            assert shop.story.once("k1", "x" * 90_000) == 90_000
+        assert server.tool("keyed.shop").orders == ["story"]
+        with pytest.raises(KeyReused):
+            shop.story.once("k1", "y" * 90_000)
 
 
 def test_a_body_too_large_to_be_compared_is_refused(server, shop):

@@ -78,7 +78,7 @@ class AgentTasks(InternalTool):
             task["result"] = _result(status)
         elif stateless and task["status"] == "failed":
             error = outside.result_of(status, hands_out=False).error
-            if error is not None:
+            if error is not None:  # pragma: no branch - what has failed has one
                 task["error"] = {"code": error.code, "message": error.message}
         return task
 

@@ -69,7 +69,7 @@ class Style(Enum):
                 return bool(args and kwargs)
             case Style.MIXED:
                 return False
-            case Style.NAMED:
+            case Style.NAMED:  # pragma: no branch - the last one
                 return bool(args)
 
 

@@ -100,7 +100,7 @@ def _frames_beside(task: Any) -> list[FrameType]:
     if work is not None:  # pragma: no branch - it has just come to its work
         for innermost in sys._current_frames().values():
             thread = _outwards(innermost)
-            for depth, frame in enumerate(thread):
+            for depth, frame in enumerate(thread):  # pragma: no branch - others go on
                 if frame.f_code is _RESULT and frame.f_locals.get("function") is work:
                     return [*thread[:depth], *frames]
     return frames  # pragma: no cover - the thread has not begun, or has just ended

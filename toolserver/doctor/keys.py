@@ -82,7 +82,7 @@ def _expired(file: Path, advice: str) -> Iterator[Finding]:
     now = time.time()
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes()[:_LARGEST])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # pragma: no cover - it was read just now
         yield problem(f"{file}: cannot be read: {error}", "put it right")
         return
     for each in found:

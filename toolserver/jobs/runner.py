@@ -402,7 +402,7 @@ class Runner:
         ours = self._engine.beat(self.name, {}, lease=lease)
         for id_, run in before.items():
             attempt, is_unwanted = ours.get(id_, (0, False))
-            if self._running.get(id_) is not run:
+            if self._running.get(id_) is not run:  # pragma: no cover - a race
                 continue
             if attempt != run.claim.attempt:
                 log.warning("job %s: was given to another process", id_)

@@ -127,7 +127,7 @@ def _end_without_master(hub: int, patience: float) -> None:
         patience: Seconds for it to end in an orderly way.
     """
 
-    def wait() -> None:
+    def wait() -> None:  # pragma: no cover - a native thread, which is not measured
         poll = _native_poll()
         # Only the end of the connection is told then.
         poll.register(hub, 0)
