@@ -60,5 +60,5 @@ def pytest_collection_finish(session):
 
 
 def pytest_xdist_auto_num_workers():
-    """One more process than there are cores, as many tests wait."""
-    return 1 + (os.cpu_count() or 1)
+    """Two processes for each core, as many tests wait for others that they start."""
+    return 2 * (os.cpu_count() or 1)
