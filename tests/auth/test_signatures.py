@@ -80,6 +80,11 @@ class Signed(StandardTool):
         count = int(request.query["count"])
         return (b"x" * 1000 for _ in range(count))
 
+    def keep(self, text: str) -> int:
+        """Keep a text."""
+        calls.append(text)
+        return len(calls)
+
     def fail(self) -> None:
         calls.append("")
         raise ValueError("no way")
@@ -1097,3 +1102,14 @@ def test_no_changed_byte_holds(server, octet, at):
 
 def same(changed, value):
     return parse_dictionary(changed) == parse_dictionary(value)
+
+
+def test_a_large_body_with_a_key_is_compared_after_its_digest(server):
+    fields = {"Content-Type": "application/json", "Idempotency-Key": '"large"'}
+    body = b'{"text": "%s"}' % (b"x" * 90_000)
+    message = Message("POST", "/signed/keep", fields, body)
+    for replayed in (None, "true"):
+        answer = send(server, message, signed(server, message).fields)
+        assert (answer.status, answer.body) == (200, b"1")
+        assert answer.getheader("Idempotency-Replayed") == replayed
+    assert len(calls) == 1

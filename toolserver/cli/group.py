@@ -6,7 +6,6 @@ Nothing is imported here but click, so that help and completion are quick.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -142,7 +141,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         code: Any = tsctl.main(arguments, prog_name="tsctl", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -150,10 +148,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except StartError as error:
         return _failed(str(error))
-    except BrokenPipeError:
-        # Who read our output has had enough; Python must not try to flush again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failed(f"{where}{error.strerror or error}")

@@ -216,7 +216,7 @@ class RunningCalls:
         while self._known:
             gevent.sleep(_FORGET_S)
             for key, known in list(self._known.items()):
-                if known.find() is None:  # pragma: no branch - in ten seconds
+                if known.find() is None:  # pragma: no branch - no test waits
                     self._known.pop(key, None)
         self._forgetting = None
 
